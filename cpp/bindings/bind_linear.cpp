@@ -1,0 +1,12 @@
+#include "bindings/args.h"
+#include "bindings/bindings.h"
+
+namespace mlpeak {
+namespace bindings {
+
+void init_linear(py::module_& m) {
+  (void)m;
+}
+
+}  // namespace bindings
+}  // namespace mlpeak

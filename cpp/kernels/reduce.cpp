@@ -1,0 +1,14 @@
+#include "mlpeak/kernels/reduce.h"
+
+#include "kernels/register.h"
+#include "simd/vec.h"
+
+namespace mlpeak {
+namespace MLPEAK_TIER {
+
+void register_reduce(KernelTable& table) {
+  (void)table;
+}
+
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak

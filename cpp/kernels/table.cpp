@@ -1,0 +1,24 @@
+#include "kernels/register.h"
+
+namespace mlpeak {
+namespace MLPEAK_TIER {
+
+const KernelTable& kernel_table() {
+  static KernelTable table;
+  static const bool filled = [] {
+    register_gemm(table);
+    register_elementwise(table);
+    register_rows(table);
+    register_reduce(table);
+    register_losses(table);
+    register_norms(table);
+    register_optimizers(table);
+    register_random(table);
+    return true;
+  }();
+  (void)filled;
+  return table;
+}
+
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak

@@ -1,0 +1,2 @@
+// The gemm operations on whole arrays: work split over threads, partial results combined in order.
+#pragma once

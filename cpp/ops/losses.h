@@ -1,0 +1,3 @@
+// The losses operations on whole arrays: work split over threads, partial results combined in
+// order.
+#pragma once

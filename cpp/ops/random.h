@@ -1,0 +1,3 @@
+// The random operations on whole arrays: work split over threads, partial results combined in
+// order.
+#pragma once

@@ -1,0 +1,5 @@
+"""Kernels: normalisations."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Kernels: counter-based random numbers and dropout."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

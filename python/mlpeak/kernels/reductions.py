@@ -1,0 +1,5 @@
+"""Kernels: sums and means."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

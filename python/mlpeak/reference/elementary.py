@@ -1,0 +1,5 @@
+"""Plain NumPy: elementary functions."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Plain NumPy: optimizer updates, in place."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
