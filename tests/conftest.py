@@ -13,12 +13,10 @@ TIERS = tuple(_core.tiers())
 
 
 @pytest.fixture(params=TIERS)
-def tier(request: pytest.FixtureRequest) -> Iterator[str]:
+def tier(request: pytest.FixtureRequest, _restore: None) -> Iterator[str]:
     """Run the test once on each tier this CPU supports."""
-    before = _core.tier()
     _core.select_tier(request.param)
     yield request.param
-    _core.select_tier(before)
 
 
 @pytest.fixture(params=["native", "numpy"])
@@ -31,7 +29,9 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def _default_threads() -> Iterator[None]:
-    """Leave the number of threads as it was."""
+def _restore() -> Iterator[None]:
+    """Leave tier and number of threads as they were."""
+    before = _core.tier()
     yield
+    _core.select_tier(before)
     mlpeak.set_num_threads(0)

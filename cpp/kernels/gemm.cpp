@@ -1,3 +1,12 @@
+// C = A B by register tiles.
+//
+// A tile of C, kRows x kVectors registers, stays in registers while k runs; each k takes kVectors
+// loads of B, kRows broadcasts of A and kRows * kVectors fused multiply-adds, which are
+// independent of each other: enough of them hide the FMA's latency (4 cycles, 2 a cycle: 8; 24
+// leaves room for the loads). Around it, the loops of Goto and van de Geijn ("Anatomy of
+// high-performance matrix multiplication", ACM TOMS 34(3), 2008): a block of B is packed into
+// panels as wide as the tile, a block of A into strips as high, so that the inner loop reads both
+// with stride one. A block of k continues the chain of the block before it from C.
 #include "mlpeak/kernels/gemm.h"
 
 #include "kernels/register.h"
@@ -5,9 +14,223 @@
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
+namespace {
+
+#if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16) || defined(MLPEAK_TIER_NEON)
+constexpr int kRows = 6, kVectors = 4;  // 24 sums + 4 of B + 1 of A = 29 of 32 registers
+#elif defined(MLPEAK_TIER_AVX2)
+constexpr int kRows = 6, kVectors = 2;  // 12 sums + 2 of B + 1 of A = 15 of 16 registers
+#else
+constexpr int kRows = 2, kVectors = 4;
+#endif
+
+template <class T>
+constexpr int kColumns = kVectors * Vec<T>::kLanes;
+
+// A strip of A (kRows x kDepth) and the lines of B in flight stay in L1; a panel of B
+// (kDepth x kColumns, 64 KiB at most) is reread from L2 for each strip.
+constexpr int64_t kDepth = 256;
+// The packed block of A: 240 KiB in fp32, a fraction of a 1 MiB L2.
+constexpr int64_t kBlockRows = 240;
+// The packed block of B: 512 KiB in fp32.
+constexpr int64_t kBlockColumns = 512;
+
+int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+template <class T>
+constexpr T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+
+/// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col], B's
+/// register v at step p is b[p * ldb + v * lanes]. The last register of each row of C is masked.
+template <class T, int rows, int vectors>
+void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb, T* c,
+          int64_t ldc, Mask<T> last, bool first_block) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  Vec<T> sum[rows][vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) {
+      if (first_block)
+        sum[i][v] = set1(T(0));
+      else
+        sum[i][v] = v + 1 < vectors ? load(c + i * ldc + v * kWidth)
+                                    : load(c + i * ldc + v * kWidth, last);
+    }
+  for (int64_t p = 0; p < k; ++p) {
+    Vec<T> line[vectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) line[v] = load(b + v * kWidth);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      const Vec<T> x = set1(a[i * a_row]);
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
+    }
+    a += a_col;
+    b += ldb;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) {
+      if (v + 1 < vectors)
+        store(c + i * ldc + v * kWidth, sum[i][v]);
+      else
+        store(c + i * ldc + v * kWidth, sum[i][v], last);
+    }
+}
+
+template <class T>
+using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, T*, int64_t,
+                              Mask<T>, bool);
+
+/// The tile of every size up to kRows x kVectors, for the edges of C.
+template <class T>
+struct Tiles {
+  TileFunction<T> of[kRows + 1][kVectors + 1];
+  template <int rows, int vectors>
+  constexpr void fill() {
+    of[rows][vectors] = tile<T, rows, vectors>;
+    if constexpr (vectors > 1)
+      fill<rows, vectors - 1>();
+    else if constexpr (rows > 1)
+      fill<rows - 1, kVectors>();
+  }
+  constexpr Tiles() : of{} { fill<kRows, kVectors>(); }
+};
+template <class T>
+constexpr Tiles<T> kTiles{};
+
+/// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent; the last
+/// panel is filled up with zeros.
+template <class T>
+void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out) {
+  constexpr int kWidth = kColumns<T>;
+  for (int64_t j = 0; j < n; j += kWidth, b += kWidth * col) {
+    const int64_t width = smaller<int64_t>(kWidth, n - j);
+    if (width == kWidth && col == 1) {
+      for (int64_t p = 0; p < k; ++p, out += kWidth)
+        for (int i = 0; i < kWidth; i += Vec<T>::kLanes) store(out + i, load(b + p * row + i));
+    } else if (width == kWidth) {
+      for (int64_t p = 0; p < k; ++p, out += kWidth)
+        for (int i = 0; i < kWidth; ++i) out[i] = b[p * row + i * col];
+    } else {
+      for (int64_t p = 0; p < k; ++p, out += kWidth)
+        for (int64_t i = 0; i < kWidth; ++i) out[i] = i < width ? b[p * row + i * col] : T(0);
+    }
+  }
+}
+
+/// Packs A[0:m, 0:k] into strips of kRows rows, each k x kRows; the last strip has only the rows
+/// that are left.
+template <class T>
+void pack_strips(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out) {
+  for (int64_t i = 0; i < m; i += kRows) {
+    const int height = int(smaller<int64_t>(kRows, m - i));
+    const T* strip = a + i * row;
+    if (height == kRows) {
+      for (int64_t p = 0; p < k; ++p, out += kRows)
+        for (int r = 0; r < kRows; ++r) out[r] = strip[r * row + p * col];
+    } else {
+      for (int64_t p = 0; p < k; ++p, out += height)
+        for (int r = 0; r < height; ++r) out[r] = strip[r * row + p * col];
+    }
+  }
+}
+
+/// Applies the epilogue to one row segment of C, columns [j, j + count).
+template <class T>
+void finish(T* c, int64_t offset, int64_t j, int64_t count, const Epilogue<T>& epilogue) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  for (int64_t i = 0; i < count && (epilogue.bias || epilogue.pre); i += kWidth) {
+    const Mask<T> mask = first_n<T>(count - i);
+    Vec<T> x = load(c + offset + i, mask);
+    if (epilogue.bias) x = x + load(epilogue.bias + j + i, mask);
+    store(c + offset + i, x, mask);
+    if (epilogue.pre) store(epilogue.pre + offset + i, x, mask);
+  }
+  if (epilogue.activation)
+    epilogue.activation(c + offset, c + offset, count, epilogue.params);
+}
+
+template <class T>
+int64_t packed_b_size(int64_t n, int64_t k) {
+  return round_up(smaller(n, kBlockColumns), kColumns<T>) * smaller(k, kDepth);
+}
+
+template <class T>
+int64_t workspace_size(int64_t m, int64_t n, int64_t k) {
+  return packed_b_size<T>(n, k) + smaller(m, kBlockRows) * smaller(k, kDepth);
+}
+
+template <class T>
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
+              const Epilogue<T>& epilogue, T* workspace) {
+  constexpr int64_t kPanel = kColumns<T>;
+  T* const packed_b = workspace;
+  T* const packed_a = workspace + packed_b_size<T>(n, k);
+  // A strip of A is read once for each panel of B, so packing it pays from the third panel on; a
+  // panel of B is read once for each strip of A.
+  const bool pack_a = n > 2 * kPanel;
+  const bool pack_b = b.col != 1 || m > 2 * kRows;
+  const bool has_epilogue = epilogue.bias || epilogue.pre || epilogue.activation;
+
+  for (int64_t jc = 0; jc < n; jc += kBlockColumns) {
+    const int64_t nc = smaller(kBlockColumns, n - jc);
+    const int64_t edge = nc / kPanel * kPanel;  // the first column of the incomplete panel, if any
+    int64_t pc = 0;
+    do {  // once even for k = 0: C is then epilogue(0)
+      const int64_t kc = smaller(kDepth, k - pc);
+      const T* block_b = b.data + pc * b.row + jc * b.col;
+      if (pack_b)
+        pack_panels(kc, nc, block_b, b.row, b.col, packed_b);
+      else if (edge < nc)
+        pack_panels(kc, nc - edge, block_b + edge, b.row, b.col, packed_b + edge * kc);
+
+      for (int64_t ic = 0; ic < m; ic += kBlockRows) {
+        const int64_t mc = smaller(kBlockRows, m - ic);
+        const T* block_a = a.data + ic * a.row + pc * a.col;
+        if (pack_a) pack_strips(mc, kc, block_a, a.row, a.col, packed_a);
+
+        for (int64_t j = 0; j < nc; j += kPanel) {
+          const int64_t width = smaller(kPanel, nc - j);
+          const int vectors = int((width + Vec<T>::kLanes - 1) / Vec<T>::kLanes);
+          const Mask<T> last = first_n<T>(width - (vectors - 1) * Vec<T>::kLanes);
+          const bool direct = !pack_b && j < edge;
+          const T* panel = direct ? block_b + j : packed_b + j * kc;
+          const int64_t ldb = direct ? b.row : kPanel;
+
+          for (int64_t i = 0; i < mc; i += kRows) {
+            const int rows = int(smaller<int64_t>(kRows, mc - i));
+            T* corner = c + (ic + i) * ldc + jc + j;
+            const auto run = kTiles<T>.of[rows][vectors];
+            if (pack_a)
+              run(kc, packed_a + i * kc, 1, rows, panel, ldb, corner, ldc, last, pc == 0);
+            else
+              run(kc, block_a + i * a.row, a.row, a.col, panel, ldb, corner, ldc, last, pc == 0);
+            if (has_epilogue && pc + kc >= k)
+              for (int r = 0; r < rows; ++r)
+                finish(c, (ic + i + r) * ldc + jc + j, jc + j, width, epilogue);
+          }
+        }
+      }
+      pc += kDepth;
+    } while (pc < k);
+  }
+}
+
+template <class T>
+GemmKernels<T> gemm_kernels() {
+  return {multiply<T>, workspace_size<T>, kRows, kColumns<T>};
+}
+
+}  // namespace
 
 void register_gemm(KernelTable& table) {
-  (void)table;
+  table.f32.gemm = gemm_kernels<float>();
+  table.f64.gemm = gemm_kernels<double>();
 }
 
 }  // namespace MLPEAK_TIER

@@ -1,1 +1,52 @@
 #include "ops/reduce.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "mlpeak/tier.h"
+#include "runtime/threads.h"
+
+namespace mlpeak {
+namespace {
+
+constexpr int64_t kChunk = 4096;
+constexpr int64_t kRowChunk = 512;
+
+template <class T>
+T finish(const T* partial, int64_t chunks, int64_t stride, double divisor) {
+  double total = 0;
+  for (int64_t c = 0; c < chunks; ++c) total += double(partial[c * stride]);
+  return T(total / divisor);
+}
+
+}  // namespace
+
+template <class T>
+void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double divisor, T* out) {
+  const ReduceKernels<T>& kernel = kernels<T>().reduce;
+  const double nanoseconds = double(outer) * double(count) * double(inner) * sizeof(T) / 32;
+  const int64_t length = inner == 1 ? kChunk : kRowChunk;
+  const int64_t chunks = std::max<int64_t>(1, (count + length - 1) / length);
+  std::vector<T> partial(size_t(outer * chunks * inner));
+  // Task t is chunk t % chunks of slice t / chunks; it fills partial[t, 0:inner].
+  parallel_for(outer * chunks, 1, nanoseconds, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t first = t % chunks * length;
+      const int64_t rows = std::min(length, count - first);
+      const T* block = x + (t / chunks * count + first) * inner;
+      if (inner == 1)
+        partial[size_t(t)] = kernel.sum(block, rows);
+      else
+        kernel.column_sums(block, rows, inner, inner, partial.data() + t * inner);
+    }
+  });
+  for (int64_t o = 0; o < outer; ++o)
+    for (int64_t i = 0; i < inner; ++i)
+      out[o * inner + i] =
+          finish(partial.data() + o * chunks * inner + i, chunks, inner, divisor);
+}
+
+template void sum_axis(const float*, int64_t, int64_t, int64_t, double, float*);
+template void sum_axis(const double*, int64_t, int64_t, int64_t, double, double*);
+
+}  // namespace mlpeak

@@ -1,3 +1,14 @@
-// The reduce operations on whole arrays: work split over threads, partial results combined in
-// order.
+// Sums over one axis of a C-contiguous array, in an order that depends on its shape alone.
 #pragma once
+
+#include <cstdint>
+
+namespace mlpeak {
+
+/// out[o, i] = (x[o, 0, i] + ... + x[o, count-1, i]) / divisor, x is (outer, count, inner).
+/// The axis is cut into chunks of 4096 elements (inner = 1) or 512 rows (inner > 1); chunk totals
+/// are added in order in double, divided there, and rounded to T once.
+template <class T>
+void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double divisor, T* out);
+
+}  // namespace mlpeak

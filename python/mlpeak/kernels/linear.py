@@ -2,4 +2,211 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from mlpeak import _backend
+from mlpeak.reference._check import Array
+
+__all__ = [
+    "linear",
+    "linear_backward",
+    "linear_backward_bias",
+    "linear_backward_input",
+    "linear_backward_weight",
+    "matmul",
+]
+
+
+def matmul(
+    a: Array,
+    b: Array,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """Multiply two matrices, either of them transposed.
+
+    Each element is one chain of fused multiply-adds over k in order, so its bits do not depend on
+    the processor or the number of threads.
+
+    Parameters
+    ----------
+    a : ndarray of float32 or float64, shape (m, k), or (k, m) if `transpose_a`
+        The left factor.
+    b : ndarray of the same dtype, shape (k, n), or (n, k) if `transpose_b`
+        The right factor.
+    transpose_a, transpose_b : bool, default False
+        Use the transpose, without copying it.
+    out : ndarray, shape (m, n), optional
+        Receives the product; must not share memory with `a` or `b`.
+
+    Returns
+    -------
+    ndarray, shape (m, n)
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matmul(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]), transpose_b=True)
+    array([[1., 3.],
+           [2., 4.]])
+    """
+    return _backend.impl.matmul(a, b, transpose_a, transpose_b, out)
+
+
+def linear(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    activation: str = "identity",
+    out: Array | None = None,
+    pre: Array | None = None,
+) -> Array:
+    """Apply a fully connected layer, ``activation(x @ w.T + b)``, in one call.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64, shape (batch, in_features)
+        The rows.
+    w : ndarray of the same dtype, shape (out_features, in_features)
+        The weight.
+    b : ndarray of the same dtype, shape (out_features,), optional
+        The bias; none is added by default.
+    activation : str, default "identity"
+        Name of an element-wise activation of this module, used with its default parameters.
+    out : ndarray, shape (batch, out_features), optional
+        Receives the result.
+    pre : ndarray, shape (batch, out_features), optional
+        Receives ``x @ w.T + b``, which the backward of some activations needs (`linear_backward`).
+
+    Returns
+    -------
+    ndarray, shape (batch, out_features)
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, or arrays that are written share memory with others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> linear(np.array([[1.0, 2.0]]), np.array([[1.0, 1.0], [-1.0, -1.0]]), activation="relu")
+    array([[3., 0.]])
+    """
+    return _backend.impl.linear(x, w, b, activation, out, pre)
+
+
+def linear_backward_input(grad_output: Array, w: Array, out: Array | None = None) -> Array:
+    """Compute a linear layer's gradient with respect to its input, ``grad_output @ w``.
+
+    Parameters
+    ----------
+    grad_output : ndarray of float32 or float64, shape (batch, out_features)
+        Gradient of the loss with respect to ``x @ w.T + b``.
+    w : ndarray of the same dtype, shape (out_features, in_features)
+        The weight.
+    out : ndarray, shape (batch, in_features), optional
+        Receives the result.
+
+    Returns
+    -------
+    ndarray, shape (batch, in_features)
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    """
+    return _backend.impl.linear_backward_input(grad_output, w, out)
+
+
+def linear_backward_weight(grad_output: Array, x: Array, out: Array | None = None) -> Array:
+    """Compute a linear layer's gradient with respect to its weight, ``grad_output.T @ x``.
+
+    Parameters
+    ----------
+    grad_output : ndarray of float32 or float64, shape (batch, out_features)
+        Gradient of the loss with respect to ``x @ w.T + b``.
+    x : ndarray of the same dtype, shape (batch, in_features)
+        The layer's input.
+    out : ndarray, shape (out_features, in_features), optional
+        Receives the result.
+
+    Returns
+    -------
+    ndarray, shape (out_features, in_features)
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    """
+    return _backend.impl.linear_backward_weight(grad_output, x, out)
+
+
+def linear_backward_bias(grad_output: Array, out: Array | None = None) -> Array:
+    """Compute a linear layer's gradient with respect to its bias, ``grad_output.sum(0)``.
+
+    Parameters
+    ----------
+    grad_output : ndarray of float32 or float64, shape (batch, out_features)
+        Gradient of the loss with respect to ``x @ w.T + b``.
+    out : ndarray, shape (out_features,), optional
+        Receives the result.
+
+    Returns
+    -------
+    ndarray, shape (out_features,)
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    """
+    return _backend.impl.linear_backward_bias(grad_output, out)
+
+
+def linear_backward(
+    grad_output: Array,
+    x: Array,
+    w: Array,
+    saved: Array | None = None,
+    activation: str = "identity",
+) -> tuple[Array, Array, Array]:
+    """Compute all gradients of ``activation(x @ w.T + b)``.
+
+    Parameters
+    ----------
+    grad_output : ndarray of float32 or float64, shape (batch, out_features)
+        Gradient of the loss with respect to the layer's output.
+    x : ndarray of the same dtype, shape (batch, in_features)
+        The layer's input.
+    w : ndarray of the same dtype, shape (out_features, in_features)
+        The weight.
+    saved : ndarray, shape (batch, out_features), optional
+        What the activation's backward takes: the layer's output (relu, tanh, sigmoid, ...) or its
+        `pre` (gelu, silu, mish, ...). Not needed for identity.
+    activation : str, default "identity"
+        As in `linear`.
+
+    Returns
+    -------
+    grad_x : ndarray, shape (batch, in_features)
+    grad_w : ndarray, shape (out_features, in_features)
+    grad_b : ndarray, shape (out_features,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    """
+    return _backend.impl.linear_backward(grad_output, x, w, saved, activation)

@@ -2,4 +2,161 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import numpy as np
+
+from mlpeak.reference import _check, activations
+from mlpeak.reference._check import Array
+
+__all__ = [
+    "linear",
+    "linear_backward",
+    "linear_backward_bias",
+    "linear_backward_input",
+    "linear_backward_weight",
+    "matmul",
+]
+
+BATCH_IN, BATCH_OUT = "(batch, in_features)", "(batch, out_features)"
+WEIGHT = "(out_features, in_features)"
+
+
+def _product(a: Array, b: Array, out: Array) -> Array:
+    """Write a @ b, summed in float64, to `out`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        out[...] = a.astype(np.float64) @ b.astype(np.float64)
+    return out
+
+
+def matmul(
+    a: Array,
+    b: Array,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """``op(a) @ op(b)``, where op transposes if asked to."""
+    f = "matmul"
+    a = _check.read(f, "a", a)
+    b = _check.read(f, "b", b, like=("a", a))
+    _check.ndim(f, "a", a, 2, "(k, m)" if transpose_a else "(m, k)")
+    _check.ndim(f, "b", b, 2, "(n, k)" if transpose_b else "(k, n)")
+    left, right = (a.T if transpose_a else a), (b.T if transpose_b else b)
+    if right.shape[0] != left.shape[1]:
+        layout = "(n, k)" if transpose_b else "(k, n)"
+        raise ValueError(
+            f"{f}: b has shape {b.shape}; expected {layout} with k = {left.shape[1]}"
+        )
+    shape = (left.shape[0], right.shape[1])
+    c = _check.write(f, "out", out, a.dtype, shape, apart_from=(("a", a), ("b", b)))
+    return _product(left, right, c)
+
+
+def _activation(function: str, name: str) -> None:
+    if name not in activations.LINEAR_ACTIVATIONS:
+        legal = ", ".join(activations.LINEAR_ACTIVATIONS)
+        raise ValueError(f"{function}: activation is '{name}'; expected one of {legal}")
+
+
+def linear(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    activation: str = "identity",
+    out: Array | None = None,
+    pre: Array | None = None,
+) -> Array:
+    """``activation(x @ w.T + b)``."""
+    f = "linear"
+    _activation(f, activation)
+    x = _check.read(f, "x", x)
+    w = _check.read(f, "w", w, like=("x", x))
+    _check.ndim(f, "x", x, 2, BATCH_IN)
+    _check.ndim(f, "w", w, 2, WEIGHT)
+    _check.shape(f, "w", w, (w.shape[0], x.shape[1]), WEIGHT)
+    shape = (x.shape[0], w.shape[0])
+    inputs: tuple[tuple[str, Array | None], ...] = (("x", x), ("w", w))
+    if b is not None:
+        b = _check.read(f, "b", b, like=("x", x))
+        _check.shape(f, "b", b, (w.shape[0],), "(out_features,)")
+        inputs += (("b", b),)
+    y = _check.write(f, "out", out, x.dtype, shape, apart_from=inputs)
+    if pre is not None:
+        pre = _check.write(f, "pre", pre, x.dtype, shape, apart_from=(*inputs, ("out", y)))
+    z = _product(x, w.T, y)
+    if b is not None:
+        z += b
+    if pre is not None:
+        pre[...] = z
+    y[...] = getattr(activations, activation)(z)
+    return y
+
+
+def linear_backward_input(grad_output: Array, w: Array, out: Array | None = None) -> Array:
+    """``grad_output @ w``."""
+    f = "linear_backward_input"
+    g = _check.read(f, "grad_output", grad_output)
+    w = _check.read(f, "w", w, like=("grad_output", g))
+    _check.ndim(f, "grad_output", g, 2, BATCH_OUT)
+    _check.ndim(f, "w", w, 2, WEIGHT)
+    _check.shape(f, "w", w, (g.shape[1], w.shape[1]), WEIGHT)
+    apart = (("grad_output", g), ("w", w))
+    dx = _check.write(f, "out", out, g.dtype, (g.shape[0], w.shape[1]), apart_from=apart)
+    return _product(g, w, dx)
+
+
+def linear_backward_weight(grad_output: Array, x: Array, out: Array | None = None) -> Array:
+    """``grad_output.T @ x``."""
+    f = "linear_backward_weight"
+    g = _check.read(f, "grad_output", grad_output)
+    x = _check.read(f, "x", x, like=("grad_output", g))
+    _check.ndim(f, "grad_output", g, 2, BATCH_OUT)
+    _check.ndim(f, "x", x, 2, BATCH_IN)
+    _check.shape(f, "x", x, (g.shape[0], x.shape[1]), BATCH_IN)
+    apart = (("grad_output", g), ("x", x))
+    dw = _check.write(f, "out", out, g.dtype, (g.shape[1], x.shape[1]), apart_from=apart)
+    return _product(g.T, x, dw)
+
+
+def linear_backward_bias(grad_output: Array, out: Array | None = None) -> Array:
+    """``grad_output.sum(0)``."""
+    f = "linear_backward_bias"
+    g = _check.read(f, "grad_output", grad_output)
+    _check.ndim(f, "grad_output", g, 2, BATCH_OUT)
+    db = _check.write(f, "out", out, g.dtype, (g.shape[1],), apart_from=(("grad_output", g),))
+    db[...] = g.sum(axis=0, dtype=np.float64)
+    return db
+
+
+def linear_backward(
+    grad_output: Array,
+    x: Array,
+    w: Array,
+    saved: Array | None = None,
+    activation: str = "identity",
+) -> tuple[Array, Array, Array]:
+    """Gradients of x, w and b through ``activation(x @ w.T + b)``."""
+    f = "linear_backward"
+    _activation(f, activation)
+    g = _check.read(f, "grad_output", grad_output)
+    x = _check.read(f, "x", x, like=("grad_output", g))
+    w = _check.read(f, "w", w, like=("grad_output", g))
+    _check.ndim(f, "grad_output", g, 2, BATCH_OUT)
+    _check.ndim(f, "x", x, 2, BATCH_IN)
+    _check.ndim(f, "w", w, 2, WEIGHT)
+    _check.shape(f, "x", x, (g.shape[0], x.shape[1]), BATCH_IN)
+    _check.shape(f, "w", w, (g.shape[1], x.shape[1]), WEIGHT)
+    if saved is not None:
+        saved = _check.read(f, "saved", saved, like=("grad_output", g))
+        _check.shape(f, "saved", saved, g.shape, BATCH_OUT)
+        if activation != "identity":
+            g = getattr(activations, activation + "_backward")(g, saved)
+    elif activation != "identity":
+        needed = "output" if activations.SAVES_OUTPUT[activation] else "pre-activation"
+        raise ValueError(
+            f"{f}: saved is None; the backward of {activation} needs the layer's {needed}"
+        )
+    return (
+        linear_backward_input(g, w),
+        linear_backward_weight(g, x),
+        linear_backward_bias(g),
+    )

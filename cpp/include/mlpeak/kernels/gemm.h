@@ -1,11 +1,41 @@
-// Contracts of the serial gemm kernels (cpp/kernels/gemm.cpp), one set per tier.
+// Contract of the serial matrix product (cpp/kernels/gemm.cpp), one per tier.
 #pragma once
 
 #include <cstdint>
 
 namespace mlpeak {
 
+/// A matrix that is read: element (i, j) stands at data[i * row + j * col]. Either stride may be 1,
+/// so a transposed matrix is the same data with its strides exchanged.
 template <class T>
-struct GemmKernels {};
+struct MatrixView {
+  const T* data;
+  int64_t row, col;
+};
+
+/// What happens to an element of C after its sum over k is complete, in this order.
+template <class T>
+struct Epilogue {
+  const T* bias = nullptr;  // (n,): added, one rounding; null: none
+  T* pre = nullptr;         // (m, ldc): receives the value before the activation; null: none
+  // activation(x, y, count, params) with y == x, as in ElementwiseKernels; null: identity
+  void (*activation)(const T* x, T* y, int64_t count, const double* params) = nullptr;
+  const double* params = nullptr;
+};
+
+template <class T>
+struct GemmKernels {
+  /// C = epilogue(A B). A is (m, k), B is (k, n), C is (m, n) with rows ldc apart and columns
+  /// adjacent. C is overwritten and must not overlap A, B or the epilogue's arrays.
+  /// Every element is one chain of fused multiply-adds over k = 0, 1, ... that starts at zero, so
+  /// its bits depend on nothing but its row of A, its column of B and k.
+  /// `workspace` holds workspace_size(m, n, k) elements, aligned to 64 bytes.
+  void (*multiply)(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c,
+                   int64_t ldc, const Epilogue<T>& epilogue, T* workspace);
+  int64_t (*workspace_size)(int64_t m, int64_t n, int64_t k);
+  /// The register tile: rows and columns of C that one inner loop computes. Splits of C between
+  /// threads fall on its multiples.
+  int64_t tile_rows, tile_columns;
+};
 
 }  // namespace mlpeak
