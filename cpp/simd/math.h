@@ -1,0 +1,209 @@
+// exp, expm1, log, log1p, tanh, erf and sigmoid on registers, for float and double.
+//
+// Every function is one frozen sequence of fma, +, -, *, / and integer steps without branches, so
+// it gives the same bits in every tier. Subnormals are neither flushed on the way in nor out; NaN
+// gives NaN; special values are those of C99, Annex F. Limits are in units in the last place of the
+// correctly rounded result, over all inputs: float by a sweep of all bit patterns
+// (benchmarks/sweep_math.py), double by sampling and by the sum of the rounding errors.
+//
+// One structure serves both formats; what differs is in math_f32.h and math_f64.h.
+//
+// Source of the reductions: J.-M. Muller, Elementary Functions, 3rd ed., chapter 11 (Cody and
+// Waite) and W. Kahan's log1p by exponent of 1 + x.
+#pragma once
+
+#include "simd/math_f64.h"
+
+namespace mlpeak {
+namespace MLPEAK_TIER {
+
+// ---- steps shared by several functions ----------------------------------------------------------
+
+/// x = n ln 2 + r: e^r - 1 with |r| <= ln(2)/2, and n as an integer.
+template <class T>
+struct ReducedExp {
+  Vec<T> expm1;
+  Vec<Int<T>> n;
+};
+
+/// |x| must be below 2^20; NaN gives expm1 = NaN.
+template <class T>
+MLPEAK_INLINE ReducedExp<T> reduce_exp(Vec<T> x) {
+  using F = Format<T>;
+  const Vec<T> rounded = fma(x, set1(F::kLog2E), set1(F::kRound));
+  const Vec<T> n = rounded - set1(F::kRound);
+  const Vec<T> high = fnma(n, set1(F::kLn2High), x);  // exact: n ln2High has no bit below its last
+  const Vec<T> low = n * set1(-F::kLn2Low);
+  const Vec<T> r = high + low;
+  return {high + fma(r * r, exp_tail(r), low), to_bits(rounded) - set1(F::kRoundBits)};
+}
+
+/// 2^n for biased = n + bias in [1, 2 bias].
+template <class T>
+MLPEAK_INLINE Vec<T> power_of_two(Vec<Int<T>> biased) {
+  return from_bits(shl<Format<T>::kMantissaBits>(biased));
+}
+
+/// exp where the result is known to be a normal number: one scaling instead of two.
+template <class T>
+MLPEAK_INLINE Vec<T> exp_normal(Vec<T> x) {
+  const ReducedExp<T> e = reduce_exp(x);
+  const Vec<T> scale = power_of_two<T>(e.n + set1(Format<T>::kBias));
+  return fma(e.expm1, scale, scale);
+}
+
+/// `magnitude` with the sign of `sign`; magnitude must not be negative.
+template <class T>
+MLPEAK_INLINE Vec<T> with_sign_of(Vec<T> magnitude, Vec<T> sign) {
+  return from_bits(to_bits(magnitude) | (to_bits(sign) & to_bits(set1(T(-0.0)))));
+}
+
+/// x = 2^k m with 2/3 <= m < 4/3, from the bits of a normal x > 0: k + bias.
+template <class T>
+MLPEAK_INLINE Vec<Int<T>> biased_exponent(Vec<Int<T>> bits) {
+  using F = Format<T>;
+  return shr<F::kMantissaBits>(bits + set1(Int<T>(F::kOneBits - F::kTwoThirdsBits)));
+}
+
+/// The number k, given k + bias.
+template <class T>
+MLPEAK_INLINE Vec<T> exponent_to_number(Vec<Int<T>> biased) {
+  using F = Format<T>;
+  return from_bits(biased + set1(Int<T>(F::kRoundBits - F::kBias))) - set1(F::kRound);
+}
+
+/// `value`, the logarithm of a number in (0, inf), completed: what lies outside becomes NaN below
+/// zero, -inf at zero, and itself at inf and NaN.
+template <class T>
+MLPEAK_INLINE Vec<T> log_special(Vec<T> number, Vec<T> value) {
+  const Vec<T> infinity = set1(T(__builtin_inf()));
+  const Vec<T> zero = set1(T(0));
+  const Vec<T> outside = select(lt(number, zero), set1(T(__builtin_nan(""))), zero - infinity);
+  return select(le(number, zero), outside, select(lt(number, infinity), value, number));
+}
+
+// ---- the functions ------------------------------------------------------------------------------
+
+/// e^x, at most 1 ULP. exp(-inf) = 0, exp(inf) = inf; results below the normal range are rounded,
+/// not flushed.
+template <class T>
+MLPEAK_INLINE Vec<T> exp(Vec<T> x) {
+  using F = Format<T>;
+  // The order of arguments lets NaN through: min and max give their second operand.
+  const ReducedExp<T> e = reduce_exp(min(set1(F::kExpHigh), max(set1(F::kExpLow), x)));
+  // 2^n in two factors: n may lie outside the exponents of normal numbers.
+  const Vec<Int<T>> biased_twice = e.n + set1(Int<T>(2 * F::kBias));
+  const Vec<Int<T>> half = shr<1>(biased_twice);
+  return (set1(T(1)) + e.expm1) * power_of_two<T>(half) * power_of_two<T>(biased_twice - half);
+}
+
+/// e^x - 1, at most 2 ULP. expm1(-0) = -0, expm1(-inf) = -1, expm1(inf) = inf.
+template <class T>
+MLPEAK_INLINE Vec<T> expm1(Vec<T> x) {
+  using F = Format<T>;
+  const ReducedExp<T> e = reduce_exp(min(set1(F::kExpHigh), max(set1(F::kExpm1Low), x)));
+  // Half the result, since 2^n itself may overflow where the result does not.
+  const Vec<T> scale = power_of_two<T>(e.n + set1(Int<T>(F::kBias - 1)));
+  const Vec<T> half = fma(e.expm1, scale, scale - set1(T(0.5)));
+  return select(lt(abs(x), set1(F::kTiny)), x, half + half);
+}
+
+/// The natural logarithm, at most 1 ULP. log(0) = -inf, log(x < 0) = NaN, log(inf) = inf.
+template <class T>
+MLPEAK_INLINE Vec<T> log(Vec<T> x) {
+  using F = Format<T>;
+  const Mask<T> subnormal = lt(x, set1(F::kMinNormal));
+  const Vec<Int<T>> bits = to_bits(select(subnormal, x * set1(F::kSubnormalScale), x));
+  const Vec<Int<T>> biased = biased_exponent<T>(bits);
+  const Vec<T> m =
+      from_bits(bits - shl<F::kMantissaBits>(biased) + set1(F::kOneBits));  // 2/3 <= m < 4/3
+  const Vec<T> k =
+      exponent_to_number<T>(biased) - select(subnormal, set1(T(F::kMantissaBits)), set1(T(0)));
+  const Vec<T> r = log1p_reduced(m - set1(T(1)), k * set1(F::kLn2Low));
+  return log_special(x, fma(k, set1(F::kLn2High), r));
+}
+
+/// log(1 + x), at most 2 ULP. log1p(-0) = -0, log1p(-1) = -inf, log1p(x < -1) = NaN.
+template <class T>
+MLPEAK_INLINE Vec<T> log1p(Vec<T> x) {
+  using F = Format<T>;
+  const Vec<T> sum = set1(T(1)) + x;
+  const Vec<Int<T>> biased = biased_exponent<T>(to_bits(sum));
+  const Vec<T> k = exponent_to_number<T>(biased);
+  // f = 2^-k (1 + x) - 1, rounded once, from x itself: sum has lost its low bits. 2^(2-k) stands
+  // in for 2^-k, which is subnormal for the largest k.
+  const Vec<T> scale = power_of_two<T>(set1(Int<T>(2 * F::kBias + 2)) - biased);
+  const Vec<T> quarter = set1(T(0.25));
+  const Vec<T> f = fma(quarter * x, scale, fma(quarter, scale, set1(T(-1))));
+  const Vec<T> r = log1p_reduced(f, k * set1(F::kLn2Low));
+  const Vec<T> value = log_special(sum, fma(k, set1(F::kLn2High), r));
+  return select(lt(abs(x), set1(F::kTiny)), x, value);
+}
+
+/// The hyperbolic tangent, at most 2 ULP. tanh(-0) = -0, tanh(+-inf) = +-1.
+template <class T>
+MLPEAK_INLINE Vec<T> tanh(Vec<T> x) {
+  const Vec<T> magnitude = abs(x);
+  const Vec<T> one = set1(T(1));
+  const Vec<T> two = set1(T(2));
+  const Vec<T> square = x * x;
+  const Vec<T> small = fma(magnitude * square, tanh_tail(square), magnitude);
+  const Vec<T> e = exp_normal(two * min(set1(Format<T>::kTanhHigh), magnitude));
+  const Vec<T> large = one - two / (e + one);
+  return with_sign_of(select(lt(magnitude, set1(T(0.55))), small, large), x);
+}
+
+/// The error function 2/sqrt(pi) int_0^x exp(-t^2) dt, at most 2 ULP. erf(-0) = -0.
+template <class T>
+MLPEAK_INLINE Vec<T> erf(Vec<T> x) {
+  using F = Format<T>;
+  const Vec<T> magnitude = abs(x);
+  const Vec<T> small = fma(magnitude, erf_tail(x * x), magnitude);
+  const Vec<T> large = set1(T(1)) - exp_normal(log_erfc(min(set1(F::kErfHigh), magnitude)));
+  return with_sign_of(select(lt(magnitude, set1(F::kErfSmall)), small, large), x);
+}
+
+/// numerator / (1 + e) for 0 <= e <= 1, almost correctly rounded: the quotient's remainder, with
+/// the part of 1 + e that the sum lost, is divided once more.
+template <class T>
+struct OnePlus {
+  Vec<T> sum, lost, inverse;
+  MLPEAK_INLINE explicit OnePlus(Vec<T> e) {
+    const Vec<T> one = set1(T(1));
+    sum = one + e;
+    lost = e - (sum - one);
+    inverse = one / sum;
+  }
+  MLPEAK_INLINE Vec<T> divides(Vec<T> numerator) const {
+    const Vec<T> quotient = numerator * inverse;
+    const Vec<T> remainder = fnma(quotient, lost, fnma(quotient, sum, numerator));
+    return fma(remainder, inverse, quotient);
+  }
+};
+
+/// The logistic function 1 / (1 + e^-x), at most 2 ULP. sigmoid(-inf) = 0, sigmoid(inf) = 1.
+template <class T>
+MLPEAK_INLINE Vec<T> sigmoid(Vec<T> x) {
+  const Vec<T> zero = set1(T(0));
+  const Vec<T> e = exp(zero - abs(x));  // never above 1, so nothing overflows
+  return OnePlus<T>(e).divides(select(lt(x, zero), e, set1(T(1))));
+}
+
+/// sigmoid(x) and sigmoid(-x) = 1 - sigmoid(x), each at most 2 ULP, for one exp and one division.
+template <class T>
+struct SigmoidPair {
+  Vec<T> of_x, of_minus_x;
+};
+template <class T>
+MLPEAK_INLINE SigmoidPair<T> sigmoid_pair(Vec<T> x) {
+  const Vec<T> zero = set1(T(0));
+  const Vec<T> e = exp(zero - abs(x));
+  const OnePlus<T> denominator(e);
+  const Vec<T> large = denominator.divides(set1(T(1)));
+  const Vec<T> small = denominator.divides(e);
+  const Mask<T> negative = lt(x, zero);
+  return {select(negative, small, large), select(negative, large, small)};
+}
+
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak

@@ -1,0 +1,78 @@
+// The single-precision half of math.h: constants of the format and the reduced-range polynomials.
+//
+// Coefficients are listed highest power first. Each set is the minimax fit that
+// benchmarks/fit_polynomials.py prints (Remez exchange in 40 digits; coefficients are rounded to
+// float one after the other, the others refitted around each). "Error" is the fit's largest error
+// relative to the function, before the rounding of the evaluation itself.
+#pragma once
+
+#include "simd/polynomial.h"
+
+namespace mlpeak {
+namespace MLPEAK_TIER {
+
+template <class T>
+struct Format;
+
+template <>
+struct Format<float> {
+  static constexpr int kMantissaBits = 23;
+  static constexpr int32_t kBias = 127;
+  static constexpr int32_t kOneBits = 0x3f800000;
+  static constexpr int32_t kTwoThirdsBits = 0x3f2aaaab;
+  static constexpr int32_t kRoundBits = 0x4b400000;
+  static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float kMinNormal = 0x1p-126f;
+  static constexpr float kSubnormalScale = 0x1p23f;
+  static constexpr float kTiny = 0x1p-25f;  // below it x + x^2/2 rounds to x within 1/4 ULP
+  static constexpr float kLog2E = 1.44269504f;
+  static constexpr float kLn2High = 0.693147182f;  // ln 2 rounded
+  static constexpr float kLn2Low = -1.90465421e-9f;
+  static constexpr float kExpLow = -104.0f;   // exp rounds to 0 at and below
+  static constexpr float kExpHigh = 89.0f;    // exp overflows at and above
+  static constexpr float kExpm1Low = -20.0f;  // expm1 rounds to -1 at and below
+  static constexpr float kTanhHigh = 10.0f;   // tanh rounds to 1 at and above
+  static constexpr float kErfSmall = 0.92f;   // where erf changes from one polynomial to the other
+  static constexpr float kErfHigh = 4.0f;     // erf rounds to 1 at and above
+};
+
+/// (e^r - 1 - r) / r^2 for |r| <= ln(2)/2. Error of e^r - 1: 1.6e-8.
+MLPEAK_INLINE Vec<float> exp_tail(Vec<float> r) {
+  constexpr float kCoefficients[] = {0.00139755022f, 0.00836808328f, 0.0416661613f, 0.166665316f,
+                                     0.5f};
+  return polynomial(r, kCoefficients);
+}
+
+/// log(1 + f) + c for -1/3 <= f <= 1/3 and a small c. Error: 2.0e-8.
+MLPEAK_INLINE Vec<float> log1p_reduced(Vec<float> f, Vec<float> c) {
+  constexpr float kCoefficients[] = {-0.063738592f, 0.140165746f,  -0.136704937f,
+                                     0.140015692f,  -0.165750667f, 0.200104252f,
+                                     -0.250020504f, 0.333332241f,  -0.5f};
+  return fma(f * f, polynomial(f, kCoefficients), c) + f;
+}
+
+/// (tanh(x) - x) / x^3 as a polynomial in z = x^2, for |x| <= 0.6. Error of tanh: 2.9e-9.
+MLPEAK_INLINE Vec<float> tanh_tail(Vec<float> z) {
+  constexpr float kCoefficients[] = {-0.0058980179f, 0.0207986534f, -0.0537847206f, 0.133319363f,
+                                     -0.333332986f};
+  return polynomial(z, kCoefficients);
+}
+
+/// erf(x)/x - 1 as a polynomial in z = x^2, for |x| <= 0.93. Error of erf: 9.0e-10.
+MLPEAK_INLINE Vec<float> erf_tail(Vec<float> z) {
+  constexpr float kCoefficients[] = {7.99664849e-05f, -0.000804976968f, 0.00519240508f,
+                                     -0.0268557314f,  0.112836257f,     -0.376126289f,
+                                     0.128379166f};
+  return polynomial(z, kCoefficients);
+}
+
+/// log(erfc(t)) for 0.92 <= t <= 4. Error of erf = 1 - erfc: 7.0e-11.
+MLPEAK_INLINE Vec<float> log_erfc(Vec<float> t) {
+  constexpr float kCoefficients[] = {-2.12833766e-05f, 0.000436195376f, -0.00417756103f,
+                                     0.0251321476f,    -0.108293809f,   -0.633339167f,
+                                     -1.12951672f,     0.000174688161f};
+  return polynomial(t, kCoefficients);
+}
+
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak
