@@ -10,6 +10,7 @@
 #include "mlpeak/kernels/gemm.h"
 
 #include "kernels/register.h"
+#include "simd/transpose.h"
 #include "simd/vec.h"
 
 namespace mlpeak {
@@ -113,8 +114,13 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* 
     if (width == kWidth && col == 1) {
       for (int64_t p = 0; p < k; ++p, out += kWidth)
         for (int i = 0; i < kWidth; i += Vec<T>::kLanes) store(out + i, load(b + p * row + i));
-    } else if (width == kWidth) {
-      for (int64_t p = 0; p < k; ++p, out += kWidth)
+    } else if (width == kWidth) {  // transposed: columns of B are adjacent along k
+      constexpr int kBlock = Vec<T>::kLanes;
+      int64_t p = 0;
+      for (; row == 1 && p + kBlock <= k; p += kBlock, out += kBlock * kWidth)
+        for (int i = 0; i < kWidth; i += kBlock)
+          transpose_block(b + p + i * col, col, out + i, kWidth);
+      for (; p < k; ++p, out += kWidth)
         for (int i = 0; i < kWidth; ++i) out[i] = b[p * row + i * col];
     } else {
       for (int64_t p = 0; p < k; ++p, out += kWidth)

@@ -1,0 +1,106 @@
+// Transposing a block of kLanes x kLanes elements in registers, for packing a transposed operand:
+// it moves data and computes nothing, so tiers may differ in how.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace mlpeak {
+namespace MLPEAK_TIER {
+
+#if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16)
+
+/// to[p * to_ld + i] = from[i * from_ld + p] for i, p in [0, kLanes).
+MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
+  __m512 pairs[16];  // of rows, interleaved in 128-bit quarters
+  for (int i = 0; i < 16; i += 2) {
+    const __m512 a = _mm512_loadu_ps(from + i * from_ld);
+    const __m512 b = _mm512_loadu_ps(from + (i + 1) * from_ld);
+    pairs[i] = _mm512_unpacklo_ps(a, b);
+    pairs[i + 1] = _mm512_unpackhi_ps(a, b);
+  }
+  for (int c = 0; c < 4; ++c) {  // quarter q of group[g] is column 4q + c of rows 4g to 4g + 3
+    __m512 group[4];
+    for (int g = 0; g < 4; ++g) {
+      const __m512d a = _mm512_castps_pd(pairs[4 * g + c / 2]);
+      const __m512d b = _mm512_castps_pd(pairs[4 * g + 2 + c / 2]);
+      group[g] = _mm512_castpd_ps(c % 2 ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b));
+    }
+    const __m512 even01 = _mm512_shuffle_f32x4(group[0], group[1], 0x88);
+    const __m512 odd01 = _mm512_shuffle_f32x4(group[0], group[1], 0xdd);
+    const __m512 even23 = _mm512_shuffle_f32x4(group[2], group[3], 0x88);
+    const __m512 odd23 = _mm512_shuffle_f32x4(group[2], group[3], 0xdd);
+    _mm512_storeu_ps(to + c * to_ld, _mm512_shuffle_f32x4(even01, even23, 0x88));
+    _mm512_storeu_ps(to + (4 + c) * to_ld, _mm512_shuffle_f32x4(odd01, odd23, 0x88));
+    _mm512_storeu_ps(to + (8 + c) * to_ld, _mm512_shuffle_f32x4(even01, even23, 0xdd));
+    _mm512_storeu_ps(to + (12 + c) * to_ld, _mm512_shuffle_f32x4(odd01, odd23, 0xdd));
+  }
+}
+
+MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to,
+                                   int64_t to_ld) {
+  for (int c = 0; c < 2; ++c) {  // quarter q of group[g] is column 2q + c of rows 2g, 2g + 1
+    __m512d group[4];
+    for (int g = 0; g < 4; ++g) {
+      const __m512d a = _mm512_loadu_pd(from + 2 * g * from_ld);
+      const __m512d b = _mm512_loadu_pd(from + (2 * g + 1) * from_ld);
+      group[g] = c ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b);
+    }
+    const __m512d even01 = _mm512_shuffle_f64x2(group[0], group[1], 0x88);
+    const __m512d odd01 = _mm512_shuffle_f64x2(group[0], group[1], 0xdd);
+    const __m512d even23 = _mm512_shuffle_f64x2(group[2], group[3], 0x88);
+    const __m512d odd23 = _mm512_shuffle_f64x2(group[2], group[3], 0xdd);
+    _mm512_storeu_pd(to + c * to_ld, _mm512_shuffle_f64x2(even01, even23, 0x88));
+    _mm512_storeu_pd(to + (2 + c) * to_ld, _mm512_shuffle_f64x2(odd01, odd23, 0x88));
+    _mm512_storeu_pd(to + (4 + c) * to_ld, _mm512_shuffle_f64x2(even01, even23, 0xdd));
+    _mm512_storeu_pd(to + (6 + c) * to_ld, _mm512_shuffle_f64x2(odd01, odd23, 0xdd));
+  }
+}
+
+#elif defined(MLPEAK_TIER_AVX2)
+
+MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
+  __m256 pairs[8];
+  for (int i = 0; i < 8; i += 2) {
+    const __m256 a = _mm256_loadu_ps(from + i * from_ld);
+    const __m256 b = _mm256_loadu_ps(from + (i + 1) * from_ld);
+    pairs[i] = _mm256_unpacklo_ps(a, b);
+    pairs[i + 1] = _mm256_unpackhi_ps(a, b);
+  }
+  for (int c = 0; c < 4; ++c) {  // half h of group[g] is column 4h + c of rows 4g to 4g + 3
+    __m256 group[2];
+    for (int g = 0; g < 2; ++g) {
+      const __m256d a = _mm256_castps_pd(pairs[4 * g + c / 2]);
+      const __m256d b = _mm256_castps_pd(pairs[4 * g + 2 + c / 2]);
+      group[g] = _mm256_castpd_ps(c % 2 ? _mm256_unpackhi_pd(a, b) : _mm256_unpacklo_pd(a, b));
+    }
+    _mm256_storeu_ps(to + c * to_ld, _mm256_permute2f128_ps(group[0], group[1], 0x20));
+    _mm256_storeu_ps(to + (4 + c) * to_ld, _mm256_permute2f128_ps(group[0], group[1], 0x31));
+  }
+}
+
+MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to,
+                                   int64_t to_ld) {
+  for (int c = 0; c < 2; ++c) {
+    __m256d group[2];
+    for (int g = 0; g < 2; ++g) {
+      const __m256d a = _mm256_loadu_pd(from + 2 * g * from_ld);
+      const __m256d b = _mm256_loadu_pd(from + (2 * g + 1) * from_ld);
+      group[g] = c ? _mm256_unpackhi_pd(a, b) : _mm256_unpacklo_pd(a, b);
+    }
+    _mm256_storeu_pd(to + c * to_ld, _mm256_permute2f128_pd(group[0], group[1], 0x20));
+    _mm256_storeu_pd(to + (2 + c) * to_ld, _mm256_permute2f128_pd(group[0], group[1], 0x31));
+  }
+}
+
+#else
+
+template <class T>
+MLPEAK_INLINE void transpose_block(const T* from, int64_t from_ld, T* to, int64_t to_ld) {
+  for (int p = 0; p < Vec<T>::kLanes; ++p)
+    for (int i = 0; i < Vec<T>::kLanes; ++i) to[p * to_ld + i] = from[i * from_ld + p];
+}
+
+#endif
+
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak
