@@ -128,7 +128,9 @@ def read_idx_folder(
     images, labels = found["images"], found["labels"]
     for name in sorted(images.keys() ^ labels.keys()):
         have, lack = ("images", "labels") if name in images else ("labels", "images")
-        raise ValueError(f"read_idx_folder: {root} has {found[have][name].name} but no {name}-{lack}")
+        raise ValueError(
+            f"read_idx_folder: {root} has {found[have][name].name} but no {name}-{lack}"
+        )
     if not images:
         raise ValueError(
             f"read_idx_folder: {root} holds no IDX files; expected pairs such as "
