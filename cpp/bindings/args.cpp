@@ -134,7 +134,8 @@ Indices::Indices(Arg arg, py::handle object) : arg(arg) {
   keep_ = std::move(converted);
 }
 
-const Indices& Indices::expect_range(int64_t count, const char* what, int64_t ignored) const {
+const Indices& Indices::expect_range(int64_t count, const char* what,
+                                     std::optional<int64_t> ignored) const {
   const int64_t n = shape.size();
   for (int64_t i = 0; i < n; ++i)
     if ((data[i] < 0 || data[i] >= count) && data[i] != ignored)

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 
 namespace mlpeak {
@@ -83,7 +84,8 @@ class Indices {
   Shape shape;
   const int64_t* data;
   /// Every element is in [0, count) or equals `ignored`; else ValueError with the first offender.
-  const Indices& expect_range(int64_t count, const char* what, int64_t ignored = -1) const;
+  const Indices& expect_range(int64_t count, const char* what,
+                              std::optional<int64_t> ignored = std::nullopt) const;
 
  private:
   py::object keep_;

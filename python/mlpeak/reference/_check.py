@@ -51,15 +51,18 @@ def shape(function: str, name: str, array: Array, expected: tuple[int, ...], lay
 
 
 def indices(
-    function: str, name: str, array: object, count: int, what: str, ignored: int = -1
+    function: str, name: str, array: object, count: int, what: str, ignored: int | None = None
 ) -> NDArray[np.int64]:
-    """Integers in [0, count), or equal to `ignored`; `what` names them in the error."""
+    """Integers in [0, count), or equal to `ignored` if given; `what` names them in the error."""
     a = _ndarray(function, name, array)
     if a.dtype.kind not in "iu":
         raise TypeError(f"{function}: {name} has dtype {a.dtype}; expected integers")
     values = a.astype(np.int64)
     flat = values.ravel()
-    bad = np.flatnonzero(((flat < 0) | (flat >= count)) & (flat != ignored))
+    outside = (flat < 0) | (flat >= count)
+    if ignored is not None:
+        outside &= flat != ignored
+    bad = np.flatnonzero(outside)
     if bad.size:
         i = int(bad[0])
         raise ValueError(
