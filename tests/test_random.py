@@ -191,7 +191,7 @@ def test_known_bits() -> None:
     assert digest.hexdigest() == "da0ea21ddaaa85ee17466b4575f69b32176123004b3f5b4f0f8e6933c1eafb88"
 
 
-# ---- distributions: bounds are five standard deviations of the statistic (chance 6e-7 a check) ----
+# ---- distributions: bounds are five standard deviations of the statistic (chance 6e-7 each) ----
 
 SAMPLES = 1 << 18
 

@@ -1,4 +1,23 @@
 """`mlpeak.data` under the name that torch gives it."""
 
-from mlpeak.data import *
-from mlpeak.data import __all__ as __all__
+from mlpeak.data import (
+    DataLoader,
+    Dataset,
+    Subset,
+    TensorDataset,
+    default_collate,
+    random_split,
+    read_idx,
+    read_idx_folder,
+)
+
+__all__ = [
+    "DataLoader",
+    "Dataset",
+    "Subset",
+    "TensorDataset",
+    "default_collate",
+    "random_split",
+    "read_idx",
+    "read_idx_folder",
+]
