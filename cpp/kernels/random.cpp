@@ -1,9 +1,12 @@
 #include "mlpeak/kernels/random.h"
 
+#include <string.h>
+
 #include "kernels/register.h"
 #include "simd/math.h"
 #include "simd/trig.h"
 #include "simd/vec.h"
+#include "simd/widen.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
@@ -15,26 +18,38 @@ namespace {
 constexpr int kTileBlocks = 64;
 constexpr int kTileWords = 4 * kTileBlocks;
 
+using Words = Vec<int64_t>;  // each lane holds one 32-bit word; its upper half is never read
+constexpr int kBlocksAtOnce = Vec<double>::kLanes;
+
 /// Ten rounds for the counters (block + j, stream, step), j in [0, kTileBlocks).
 void fill_tile(uint32_t block, const RandomKey& key, uint32_t* words) {
-  const uint32_t step_low = uint32_t(key.step), step_high = uint32_t(key.step >> 32);
+  const Words multiplier0 = set1(int64_t(0xD2511F53)), multiplier1 = set1(int64_t(0xCD9E8D57));
+  const Words stream = set1(int64_t(key.stream)), low_half = set1(int64_t(0xFFFFFFFF));
+  const Words step_low = set1(int64_t(key.step)), step_high = set1(int64_t(key.step >> 32));
+  double counter[kTileBlocks], words01[kTileBlocks], words23[kTileBlocks];  // 64 bits, not numbers
   for (int j = 0; j < kTileBlocks; ++j) {
-    uint32_t x0 = block + uint32_t(j), x1 = key.stream, x2 = step_low, x3 = step_high;
+    const uint64_t x = uint32_t(block + uint32_t(j));
+    memcpy(counter + j, &x, sizeof(x));
+  }
+  for (int j = 0; j < kTileBlocks; j += kBlocksAtOnce) {
+    Words x0 = to_bits(load(counter + j)), x1 = stream, x2 = step_low, x3 = step_high;
     uint32_t k0 = uint32_t(key.seed), k1 = uint32_t(key.seed >> 32);
 #pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
-      const uint64_t p0 = uint64_t(0xD2511F53u) * x0, p1 = uint64_t(0xCD9E8D57u) * x2;
-      x0 = uint32_t(p1 >> 32) ^ x1 ^ k0;
-      x1 = uint32_t(p1);
-      x2 = uint32_t(p0 >> 32) ^ x3 ^ k1;
-      x3 = uint32_t(p0);
+      const Words p0 = mul_low_halves(multiplier0, x0), p1 = mul_low_halves(multiplier1, x2);
+      x0 = shr<32>(p1) ^ x1 ^ set1(int64_t(k0));
+      x1 = p1;
+      x2 = shr<32>(p0) ^ x3 ^ set1(int64_t(k1));
+      x3 = p0;
       k0 += 0x9E3779B9u;  // Weyl sequences: golden ratio, sqrt(3) - 1
       k1 += 0xBB67AE85u;
     }
-    words[4 * j] = x0;
-    words[4 * j + 1] = x1;
-    words[4 * j + 2] = x2;
-    words[4 * j + 3] = x3;
+    store(words01 + j, from_bits((x0 & low_half) | shl<32>(x1)));
+    store(words23 + j, from_bits((x2 & low_half) | shl<32>(x3)));
+  }
+  for (int j = 0; j < kTileBlocks; ++j) {
+    memcpy(words + 4 * j, words01 + j, sizeof(double));
+    memcpy(words + 4 * j + 2, words23 + j, sizeof(double));
   }
 }
 
