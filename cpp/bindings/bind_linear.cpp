@@ -4,6 +4,7 @@
 
 #include "bindings/args.h"
 #include "bindings/bindings.h"
+#include "ops/elementwise.h"
 #include "ops/gemm.h"
 #include "ops/linear.h"
 #include "ops/reduce.h"
@@ -13,12 +14,9 @@ namespace bindings {
 namespace {
 
 Activation activation_named(Arg arg, const std::string& name) {
-  std::string legal;
-  for (int i = 0; i < kActivationCount; ++i) {
-    if (name == activation_info(Activation(i)).name) return Activation(i);
-    legal += (i ? ", " : "") + std::string(activation_info(Activation(i)).name);
-  }
-  value_error(arg, "is '" + name + "'; expected one of " + legal);
+  const ActivationInfo* found = find_activation(name);
+  if (!found) value_error(arg, "is '" + name + "'; expected one of " + activation_names());
+  return found->id;
 }
 
 template <class T>
@@ -52,8 +50,7 @@ py::array matmul(py::handle a_object, py::handle b_object, bool transpose_a, boo
 }
 
 py::array linear(py::handle x_object, py::handle w_object, py::handle b_object,
-                 const std::string& activation_name, py::handle out_object,
-                 py::handle pre_object) {
+                 const std::string& activation_name, py::handle out_object, py::handle pre_object) {
   const char* function = "linear";
   const Activation activation = activation_named({function, "activation"}, activation_name);
   In x({function, "x"}, x_object);
@@ -163,11 +160,9 @@ py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handl
     saved = std::make_unique<In>(Arg{function, "saved"}, saved_object, g);
     saved->expect_shape({batch, out_features}, "(batch, out_features)");
   } else if (activation != Activation::identity) {
-    value_error({function, "saved"}, std::string("is None; the backward of ") + activation_name +
-                                         " needs the layer's " +
-                                         (activation_info(activation).saves_output
-                                              ? "output"
-                                              : "pre-activation"));
+    value_error({function, "saved"},
+                std::string("is None; the backward of ") + activation_name + " needs the layer's " +
+                    (info(activation).saves == Saves::output ? "output" : "pre-activation"));
   }
   const Arg grad_arg{function, "grad"};
   Out grad_z(grad_arg, py::none(), g.dtype, {batch, out_features});
@@ -176,9 +171,18 @@ py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handl
   Out grad_b(grad_arg, py::none(), g.dtype, {out_features});
   with_dtype(g.dtype, [&](auto tag) {
     using T = decltype(tag);
-    LinearBackward<T> call{batch, in, out_features, g.data<T>(), x.data<T>(), w.data<T>(),
-                           saved ? saved->data<T>() : nullptr, activation, grad_z.data<T>(),
-                           grad_x.data<T>(), grad_w.data<T>(), grad_b.data<T>()};
+    LinearBackward<T> call{batch,
+                           in,
+                           out_features,
+                           g.data<T>(),
+                           x.data<T>(),
+                           w.data<T>(),
+                           saved ? saved->data<T>() : nullptr,
+                           activation,
+                           grad_z.data<T>(),
+                           grad_x.data<T>(),
+                           grad_w.data<T>(),
+                           grad_b.data<T>()};
     py::gil_scoped_release release;
     linear_backward(call);
   });

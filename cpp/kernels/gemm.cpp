@@ -36,14 +36,17 @@ constexpr int64_t kBlockRows = 240;
 // The packed block of B: 512 KiB in fp32.
 constexpr int64_t kBlockColumns = 512;
 
-int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+int64_t round_up(int64_t x, int64_t to) {
+  return (x + to - 1) / to * to;
+}
 template <class T>
 constexpr T smaller(T a, T b) {
   return a < b ? a : b;
 }
 
-/// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col], B's
-/// register v at step p is b[p * ldb + v * lanes]. The last register of each row of C is masked.
+/// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
+/// B's register v at step p is b[p * ldb + v * lanes]. The last register of each row of C is
+/// masked.
 template <class T, int rows, int vectors>
 void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb, T* c,
           int64_t ldc, Mask<T> last, bool first_block) {
@@ -56,8 +59,8 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
       if (first_block)
         sum[i][v] = set1(T(0));
       else
-        sum[i][v] = v + 1 < vectors ? load(c + i * ldc + v * kWidth)
-                                    : load(c + i * ldc + v * kWidth, last);
+        sum[i][v] =
+            v + 1 < vectors ? load(c + i * ldc + v * kWidth) : load(c + i * ldc + v * kWidth, last);
     }
   for (int64_t p = 0; p < k; ++p) {
     Vec<T> line[vectors];
@@ -104,8 +107,8 @@ struct Tiles {
 template <class T>
 constexpr Tiles<T> kTiles{};
 
-/// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent; the last
-/// panel is filled up with zeros.
+/// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent; the
+/// last panel is filled up with zeros.
 template <class T>
 void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out) {
   constexpr int kWidth = kColumns<T>;
@@ -157,8 +160,7 @@ void finish(T* c, int64_t offset, int64_t j, int64_t count, const Epilogue<T>& e
     store(c + offset + i, x, mask);
     if (epilogue.pre) store(epilogue.pre + offset + i, x, mask);
   }
-  if (epilogue.activation)
-    epilogue.activation(c + offset, c + offset, count, epilogue.params);
+  if (epilogue.activation) epilogue.activation(c + offset, c + offset, count, epilogue.params);
 }
 
 template <class T>

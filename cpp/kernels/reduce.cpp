@@ -22,8 +22,7 @@ void column_block(const T* x, int64_t rows, int64_t ld, T* out, Mask<T> last) {
   for (int64_t i = 0; i < rows; ++i, x += ld)
     for (int v = 0; v < vectors; ++v)
       total[v] = total[v] + load(x + v * kWidth, v + 1 < vectors ? all : last);
-  for (int v = 0; v < vectors; ++v)
-    store(out + v * kWidth, total[v], v + 1 < vectors ? all : last);
+  for (int v = 0; v < vectors; ++v) store(out + v * kWidth, total[v], v + 1 < vectors ? all : last);
 }
 
 template <class T>

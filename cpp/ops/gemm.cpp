@@ -13,7 +13,9 @@ struct Grid {
   int rows, columns;
 };
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 /// The split of C into rows x columns shares whose largest share costs least: its multiply-adds,
 /// counted in whole tiles, plus packing its columns of B (about 16 multiply-adds' time an element).

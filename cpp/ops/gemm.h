@@ -1,12 +1,13 @@
-// The matrix product on whole matrices: C's tiles are split over threads in two dimensions, k never.
+// The matrix product on whole matrices: C's tiles are split over threads in two dimensions, k
+// never.
 #pragma once
 
 #include "mlpeak/kernels/gemm.h"
 
 namespace mlpeak {
 
-/// C = epilogue(A B), as GemmKernels::multiply, on as many threads as pay. The bits do not depend on
-/// how many. Throws std::bad_alloc, before C is written, if there is no memory for packing.
+/// C = epilogue(A B), as GemmKernels::multiply, on as many threads as pay. The bits do not depend
+/// on how many. Throws std::bad_alloc, before C is written, if there is no memory for packing.
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
           const Epilogue<T>& epilogue = {});

@@ -15,7 +15,7 @@ void linear_forward(int64_t batch, int64_t in, int64_t out, const T* x, const T*
   epilogue.pre = pre;
   if (activation != Activation::identity) {
     epilogue.activation = kernels<T>().elementwise.forward[int(activation)];
-    epilogue.params = activation_info(activation).defaults;
+    epilogue.params = info(activation).params;
   }
   gemm<T>(batch, out, in, {x, in, 1}, {w, 1, in}, y, out, epilogue);
 }
@@ -26,7 +26,7 @@ void linear_backward(const LinearBackward<T>& call) {
   const T* grad_z = call.grad_output;
   if (call.activation != Activation::identity) {
     activation_backward(call.activation, call.grad_output, call.saved, call.grad_z, batch * out,
-                        activation_info(call.activation).defaults);
+                        info(call.activation).params);
     grad_z = call.grad_z;
   }
   gemm<T>(batch, in, out, {grad_z, out, 1}, {call.w, in, 1}, call.grad_x, in);
@@ -34,9 +34,9 @@ void linear_backward(const LinearBackward<T>& call) {
   sum_axis(grad_z, 1, batch, out, 1.0, call.grad_b);
 }
 
-#define MLPEAK_INSTANTIATE(T)                                                                  \
-  template void linear_forward(int64_t, int64_t, int64_t, const T*, const T*, const T*,        \
-                               Activation, T*, T*);                                            \
+#define MLPEAK_INSTANTIATE(T)                                                           \
+  template void linear_forward(int64_t, int64_t, int64_t, const T*, const T*, const T*, \
+                               Activation, T*, T*);                                     \
   template void linear_backward(const LinearBackward<T>&);
 MLPEAK_INSTANTIATE(float)
 MLPEAK_INSTANTIATE(double)

@@ -17,15 +17,15 @@ void linear_forward(int64_t batch, int64_t in, int64_t out, const T* x, const T*
 template <class T>
 struct LinearBackward {
   int64_t batch, in, out;
-  const T* grad_output;   // (batch, out)
-  const T* x;             // (batch, in)
-  const T* w;             // (out, in)
-  const T* saved;         // (batch, out): y or pre, whichever the activation saves; unused: null
+  const T* grad_output;  // (batch, out)
+  const T* x;            // (batch, in)
+  const T* w;            // (out, in)
+  const T* saved;        // (batch, out): y or pre, whichever the activation saves; unused: null
   Activation activation;
-  T* grad_z;              // (batch, out): scratch, grad_output through the activation
-  T* grad_x;              // (batch, in)
-  T* grad_w;              // (out, in)
-  T* grad_b;              // (out,)
+  T* grad_z;  // (batch, out): scratch, grad_output through the activation
+  T* grad_x;  // (batch, in)
+  T* grad_w;  // (out, in)
+  T* grad_b;  // (out,)
 };
 template <class T>
 void linear_backward(const LinearBackward<T>& call);

@@ -42,8 +42,7 @@ void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double di
   });
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t i = 0; i < inner; ++i)
-      out[o * inner + i] =
-          finish(partial.data() + o * chunks * inner + i, chunks, inner, divisor);
+      out[o * inner + i] = finish(partial.data() + o * chunks * inner + i, chunks, inner, divisor);
 }
 
 template void sum_axis(const float*, int64_t, int64_t, int64_t, double, float*);

@@ -36,8 +36,7 @@ MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to
   }
 }
 
-MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to,
-                                   int64_t to_ld) {
+MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
   for (int c = 0; c < 2; ++c) {  // quarter q of group[g] is column 2q + c of rows 2g, 2g + 1
     __m512d group[4];
     for (int g = 0; g < 4; ++g) {
@@ -78,8 +77,7 @@ MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to
   }
 }
 
-MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to,
-                                   int64_t to_ld) {
+MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
   for (int c = 0; c < 2; ++c) {
     __m256d group[2];
     for (int g = 0; g < 2; ++g) {
