@@ -26,7 +26,7 @@ def _floating(function: str, name: str, array: Array) -> None:
 
 
 def read(function: str, name: str, array: object, like: tuple[str, Array] | None = None) -> Array:
-    """A float32 or float64 array that is only read; `like` is (name, array) of the dtype to match."""
+    """A float32 or float64 array that is only read; `like` is the (name, array) to match."""
     a = _ndarray(function, name, array)
     _floating(function, name, a)
     if like is not None and a.dtype != like[1].dtype:
