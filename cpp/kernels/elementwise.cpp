@@ -1,13 +1,157 @@
 #include "mlpeak/kernels/elementwise.h"
 
+#include "kernels/activations.h"
 #include "kernels/register.h"
-#include "simd/vec.h"
+#include "simd/math.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
+namespace {
+
+/// y[i] = f(x[i]), whole registers and then a masked one.
+template <class T, class F>
+MLPEAK_INLINE void map(const T* x, T* y, int64_t n, F f) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(y + i, f(load(x + i)));
+  if (i < n) {
+    const Mask<T> mask = first_n<T>(n - i);
+    store(y + i, f(load(x + i, mask)), mask);
+  }
+}
+
+/// z[i] = f(x[i], y[i]).
+template <class T, class F>
+MLPEAK_INLINE void map(const T* x, const T* y, T* z, int64_t n, F f) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(z + i, f(load(x + i), load(y + i)));
+  if (i < n) {
+    const Mask<T> mask = first_n<T>(n - i);
+    store(z + i, f(load(x + i, mask), load(y + i, mask)), mask);
+  }
+}
+
+#define MLPEAK_ELEMENTARY(f)                                          \
+  template <class T>                                                  \
+  void map_##f(const T* x, T* y, int64_t n) {                         \
+    map(x, y, n, [](Vec<T> v) MLPEAK_LAMBDA_INLINE { return f(v); }); \
+  }
+MLPEAK_ELEMENTARY(exp)
+MLPEAK_ELEMENTARY(log)
+MLPEAK_ELEMENTARY(log1p)
+MLPEAK_ELEMENTARY(expm1)
+MLPEAK_ELEMENTARY(erf)
+#undef MLPEAK_ELEMENTARY
+
+template <class T, template <class> class A>
+void activation_forward(const T* x, T* y, int64_t n, const double* params) {
+  const A<T> a(params);
+  map(x, y, n, [a](Vec<T> v) MLPEAK_LAMBDA_INLINE { return a.forward(v); });
+}
+
+template <class T, template <class> class A>
+void activation_backward(const T* grad_output, const T* saved, T* grad_input, int64_t n,
+                         const double* params) {
+  const A<T> a(params);
+  map(grad_output, saved, grad_input, n,
+      [a](Vec<T> g, Vec<T> s) MLPEAK_LAMBDA_INLINE { return a.backward(g, s); });
+}
+
+// ---- pow ----------------------------------------------------------------------------------------
+
+constexpr double kMaxProduct = 64;   // larger integer exponents go through exp and log
+constexpr double kInteger = 0x1p53;  // doubles from here on are even integers
+constexpr int64_t kBlock = 256;      // floats widened at a time: 2 KiB of double
+
+double magnitude(double x) {
+  return x < 0 ? -x : x;
+}
+
+/// y = x^k, 2 <= |k| <= kMaxProduct, by squaring; for k < 0 of 1/x, which overflows only where the
+/// result does.
+void pow_product(const double* x, double* y, int64_t n, int k) {
+  const unsigned power = unsigned(k < 0 ? -k : k);
+  unsigned top = 1;
+  while (2 * top <= power) top *= 2;
+  map(x, y, n, [=](Vec<double> v) MLPEAK_LAMBDA_INLINE {
+    if (k < 0) v = set1(1.0) / v;
+    Vec<double> product = v;
+    for (unsigned bit = top / 2; bit > 0; bit /= 2) {
+      product = product * product;
+      if (power & bit) product = product * v;
+    }
+    return product;
+  });
+}
+
+void pow_general(const double* x, double* y, int64_t n, double exponent) {
+  const bool huge = magnitude(exponent) >= kInteger;
+  const bool integer = huge || double(int64_t(exponent)) == exponent;
+  const bool odd = !huge && integer && int64_t(exponent) % 2 != 0;
+  const Vec<double> power = set1(exponent);
+  const Vec<double> below = integer ? set1(-__builtin_inf()) : set1(0.0);  // NaN from there down
+  map(x, y, n, [=](Vec<double> v) MLPEAK_LAMBDA_INLINE {
+    const Vec<double> size = abs(v);
+    Vec<double> result = exp(power * log(size));
+    if (odd) result = with_sign_of(result, v);
+    const Mask<double> no_root = lt(v, below) & lt(size, set1(__builtin_inf()));
+    return select(no_root, set1(__builtin_nan("")), result);
+  });
+}
+
+void pow_wide(const double* x, double* y, int64_t n, double exponent) {
+  if (magnitude(exponent) <= kMaxProduct && double(int(exponent)) == exponent)
+    pow_product(x, y, n, int(exponent));
+  else
+    pow_general(x, y, n, exponent);
+}
+void pow_wide(const float* x, float* y, int64_t n, double exponent) {
+  double wide[kBlock];
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t count = n - i < kBlock ? n - i : kBlock;
+    for (int64_t j = 0; j < count; ++j) wide[j] = x[i + j];
+    pow_wide(wide, wide, count, exponent);
+    for (int64_t j = 0; j < count; ++j) y[i + j] = float(wide[j]);
+  }
+}
+
+template <class T>
+void pow(const T* x, T* y, int64_t n, double exponent) {
+  if (exponent == 0)
+    map(x, y, n, [](Vec<T>) MLPEAK_LAMBDA_INLINE { return set1(T(1)); });
+  else if (exponent == 1)
+    map(x, y, n, [](Vec<T> v) MLPEAK_LAMBDA_INLINE { return v; });
+  else if (exponent == 2)
+    map(x, y, n, [](Vec<T> v) MLPEAK_LAMBDA_INLINE { return v * v; });
+  else if (exponent == -1)
+    map(x, y, n, [](Vec<T> v) MLPEAK_LAMBDA_INLINE { return set1(T(1)) / v; });
+  else if (exponent == 0.5)
+    map(x, y, n, [](Vec<T> v) MLPEAK_LAMBDA_INLINE { return sqrt(v); });
+  else
+    pow_wide(x, y, n, exponent);
+}
+
+template <class T>
+void fill(ElementwiseKernels<T>& k) {
+  k.elementary[int(Elementary::exp)] = map_exp<T>;
+  k.elementary[int(Elementary::log)] = map_log<T>;
+  k.elementary[int(Elementary::log1p)] = map_log1p<T>;
+  k.elementary[int(Elementary::expm1)] = map_expm1<T>;
+  k.elementary[int(Elementary::erf)] = map_erf<T>;
+  k.pow = pow<T>;
+#define MLPEAK_FILL(name, functor, saves, p0, p1, cost)              \
+  k.forward[int(Activation::name)] = activation_forward<T, functor>; \
+  k.backward[int(Activation::name)] = activation_backward<T, functor>;
+  MLPEAK_ACTIVATIONS(MLPEAK_FILL)
+#undef MLPEAK_FILL
+}
+
+}  // namespace
 
 void register_elementwise(KernelTable& table) {
-  (void)table;
+  fill(table.f32.elementwise);
+  fill(table.f64.elementwise);
 }
 
 }  // namespace MLPEAK_TIER

@@ -62,7 +62,7 @@ Array = NDArray[Any]
 
 
 def identity(x: Array, out: Array | None = None) -> Array:
-    """x: the activation of a linear output layer."""
+    """Return x: the activation of a linear output layer."""
     return _backend.impl.identity(x, out)
 
 
