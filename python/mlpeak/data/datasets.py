@@ -62,7 +62,7 @@ class TensorDataset(Dataset["tuple[Tensor, ...]"]):
 
         if not tensors:
             raise ValueError("TensorDataset: tensors is empty; expected at least one")
-        checked = []
+        checked: list[Tensor] = []
         for i, tensor in enumerate(tensors):
             if isinstance(tensor, np.ndarray):
                 tensor = from_numpy(tensor)
