@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mlpeak import _backend
-from mlpeak.reference._check import Array
+from mlpeak._types import Array
 
 __all__ = ["embedding", "embedding_backward", "gather_rows"]
 

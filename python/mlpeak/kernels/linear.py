@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlpeak import _backend
-from mlpeak.reference._check import Array
+from mlpeak._types import Array
 
 __all__ = [
     "linear",

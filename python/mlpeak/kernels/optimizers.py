@@ -17,7 +17,7 @@ ValueError
 from __future__ import annotations
 
 from mlpeak import _backend
-from mlpeak.reference._check import Array
+from mlpeak._types import Array
 
 __all__ = ["adagrad", "adam", "rmsprop", "sgd"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from mlpeak._types import Array
 
 
 def _ndarray(function: str, name: str, array: object) -> Array:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mlpeak._types import Array
 from mlpeak.reference import _check
-from mlpeak.reference._check import Array
 from mlpeak.reference.elementary import MAX, elementwise, erf64
 
 __all__ = [

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mlpeak._types import Array
 from mlpeak.reference import _check
-from mlpeak.reference._check import Array
 
 __all__ = ["erf", "exp", "expm1", "log", "log1p", "pow"]
 

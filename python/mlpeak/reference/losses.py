@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from mlpeak._types import Array
 from mlpeak.reference import _check
-from mlpeak.reference._check import Array
 
 __all__ = [
     "binary_cross_entropy",

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpeak._types import Array
 from mlpeak.reference import _check
-from mlpeak.reference._check import Array
 
 __all__ = ["adagrad", "adam", "rmsprop", "sgd"]
 

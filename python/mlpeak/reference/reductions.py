@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlpeak._types import Array
 from mlpeak.reference import _check
-from mlpeak.reference._check import Array
 
 __all__ = ["mean", "sum"]
 
