@@ -128,6 +128,7 @@ Indices::Indices(Arg arg, py::handle object) : arg(arg) {
   if (kind != 'i' && kind != 'u')
     type_error(arg, "has dtype " + dtype_text(array) + "; expected integers");
   shape = shape_of(arg, array);
+  byte_range(array, low_, high_);
   auto converted = py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
   if (!converted) throw py::error_already_set();
   data = converted.data();
@@ -170,6 +171,13 @@ Out& Out::must_not_overlap(const In& in) {
   if (overlap(low_, high_, in.low_, in.high_))
     value_error(
         arg, std::string("shares memory with ") + in.arg.name + "; expected an array of its own");
+  return *this;
+}
+
+Out& Out::must_not_overlap(const Indices& indices) {
+  if (overlap(low_, high_, indices.low_, indices.high_))
+    value_error(arg, std::string("shares memory with ") + indices.arg.name +
+                         "; expected an array of its own");
   return *this;
 }
 

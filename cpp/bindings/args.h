@@ -88,6 +88,8 @@ class Indices {
                               std::optional<int64_t> ignored = std::nullopt) const;
 
  private:
+  friend class Out;
+  const char *low_, *high_;
   py::object keep_;
 };
 
@@ -104,6 +106,7 @@ class Out {
   }
   /// ValueError if this array shares memory with `in`.
   Out& must_not_overlap(const In& in);
+  Out& must_not_overlap(const Indices& indices);
   Out& must_not_overlap(const Out& other);
   /// The very same array is fine (element-wise work in place); any other overlap is a ValueError.
   Out& may_equal(const In& in);

@@ -1,13 +1,406 @@
 #include "mlpeak/kernels/losses.h"
 
 #include "kernels/register.h"
-#include "simd/vec.h"
+#include "simd/lanes.h"
+#include "simd/math.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
+namespace {
+
+// ---- element-wise losses: a value and a derivative each -----------------------------------------
+
+/// A loss whose only gradient is the input's.
+struct InputOnly {
+  static constexpr bool kExtraGradient = false;
+};
+
+/// One register of an element-wise loss's operands.
+template <class T>
+struct Terms {
+  Vec<T> x, t, extra;
+};
+
+template <class T>
+MLPEAK_INLINE Vec<T> constant(double x) {
+  return set1(T(x));
+}
+
+/// 1, 0 or -1; NaN for NaN.
+template <class T>
+MLPEAK_INLINE Vec<T> sign(Vec<T> d) {
+  const Vec<T> zero = set1(T(0));
+  return select(lt(zero, d), set1(T(1)), select(lt(d, zero), set1(T(-1)), d));
+}
+
+struct Mse : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>&) {
+    const Vec<T> d = e.x - e.t;
+    return d * d;
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>&) {
+    const Vec<T> d = e.x - e.t;
+    return d + d;
+  }
+};
+
+struct L1 : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>&) {
+    return abs(e.x - e.t);
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>&) {
+    return sign(e.x - e.t);
+  }
+};
+
+// R. Girshick, Fast R-CNN, ICCV 2015, eq. 3. With beta = 0 no element is near: it is L1.
+struct SmoothL1 : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> d = abs(e.x - e.t);
+    const Vec<T> beta = set1(p.threshold);
+    const Vec<T> half = constant<T>(0.5);
+    return select(lt(d, beta), half * d * d / beta, d - half * beta);
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> d = e.x - e.t;
+    const Vec<T> beta = set1(p.threshold);
+    return select(lt(abs(d), beta), d / beta, sign(d));
+  }
+};
+
+// P. J. Huber, Robust estimation of a location parameter, Ann. Math. Statist. 35 (1964).
+struct Huber : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> d = abs(e.x - e.t);
+    const Vec<T> delta = set1(p.threshold);
+    const Vec<T> half = constant<T>(0.5);
+    return select(lt(d, delta), half * d * d, delta * (d - half * delta));
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> d = e.x - e.t;
+    const Vec<T> delta = set1(p.threshold);
+    return select(lt(abs(d), delta), d, delta * sign(d));
+  }
+};
+
+// The clamps, log at -100 and x (1 - x) at 1e-12, keep a probability of 0 or 1 finite.
+struct Bce : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>&) {
+    const Vec<T> floor = constant<T>(-100);
+    const Vec<T> log_x = max(floor, log(e.x));
+    const Vec<T> log_1mx = max(floor, log1p(set1(T(0)) - e.x));
+    return fnma(e.t, log_x, (e.t - set1(T(1))) * log_1mx);
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>&) {
+    return (e.x - e.t) / max(e.x * (set1(T(1)) - e.x), constant<T>(1e-12));
+  }
+};
+
+// (1 - t) softplus(x) + p t softplus(-x): both terms are >= 0, so nothing cancels, and
+// softplus(x) = max(x, 0) + log1p(exp(-|x|)) does not overflow.
+struct BceWithLogits : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>&) {
+    const Vec<T> zero = set1(T(0));
+    const Vec<T> tail = log1p(exp(zero - abs(e.x)));
+    const Vec<T> softplus = max(zero, e.x) + tail;
+    const Vec<T> softplus_minus = max(zero, zero - e.x) + tail;
+    return fma(set1(T(1)) - e.t, softplus, e.extra * e.t * softplus_minus);
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>&) {
+    const SigmoidPair<T> s = sigmoid_pair(e.x);
+    return fnma(e.extra * e.t, s.of_minus_x, (set1(T(1)) - e.t) * s.of_x);
+  }
+};
+
+// D. A. Nix and A. S. Weigend, Estimating the mean and variance of the target probability
+// distribution, ICNN 1994. The variance's derivative passes through its clamp, so that a variance
+// below eps can grow again.
+struct GaussianNll {
+  static constexpr bool kExtraGradient = true;
+  template <class T>
+  static MLPEAK_INLINE Vec<T> variance(const Terms<T>& e, const LossParams<T>& p) {
+    return max(set1(p.eps), e.extra);  // in this order a NaN stays
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> v = variance(e, p);
+    const Vec<T> d = e.x - e.t;
+    return fma(constant<T>(0.5), log(v) + d * d / v, set1(p.constant));
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>& p) {
+    return (e.x - e.t) / variance(e, p);
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative_extra(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> v = variance(e, p);
+    const Vec<T> d = e.x - e.t;
+    return constant<T>(0.5) * (set1(T(1)) - d * d / v) / v;
+  }
+};
+
+/// Stirling: log n! = n log n - n + log(2 pi n) / 2, used for n > 1 and 0 below.
+template <class T>
+MLPEAK_INLINE Vec<T> log_factorial(Vec<T> n) {
+  const Vec<T> half_log_2pi = constant<T>(0.91893853320467274178);
+  const Vec<T> value = fma(n + constant<T>(0.5), log(n), half_log_2pi - n);
+  return select(lt(set1(T(1)), n), value, set1(T(0)));
+}
+
+struct PoissonNll : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> loss = fnma(e.t, log(e.x + set1(p.eps)), e.x);
+    return p.stirling ? loss + log_factorial(e.t) : loss;
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>& p) {
+    return set1(T(1)) - e.t / (e.x + set1(p.eps));
+  }
+};
+
+struct PoissonNllLogInput : InputOnly {
+  template <class T>
+  static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>& p) {
+    const Vec<T> loss = fnma(e.t, e.x, exp(e.x));
+    return p.stirling ? loss + log_factorial(e.t) : loss;
+  }
+  template <class T>
+  static MLPEAK_INLINE Vec<T> derivative(const Terms<T>& e, const LossParams<T>&) {
+    return exp(e.x) - e.t;
+  }
+};
+
+// ---- the loops all of them share ----------------------------------------------------------------
+
+/// body(i, mask) for each register of n elements; mask is off past the end.
+template <class T, class Body>
+MLPEAK_INLINE void each_register(int64_t n, Body body) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  const Mask<T> all = first_n<T>(kWidth);
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) body(i, all);
+  if (i < n) body(i, first_n<T>(n - i));
+}
+
+template <class T>
+MLPEAK_INLINE Vec<T> load_or(const T* p, int64_t i, Mask<T> mask, T value) {
+  return p ? load(p + i, mask) : set1(value);
+}
+
+template <class T>
+MLPEAK_INLINE Terms<T> load_terms(const LossSpan<T>& s, int64_t i, Mask<T> mask) {
+  return {load(s.input + i, mask), load(s.target + i, mask),
+          load_or(s.extra, i, mask, s.extra_value)};
+}
+
+template <class T, class Loss>
+void values(const LossSpan<T>& s, const LossParams<T>& params, T* out) {
+  each_register<T>(s.n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
+    const Vec<T> loss = Loss::value(load_terms(s, i, mask), params);
+    store(out + i, load_or(s.weight, i, mask, s.weight_value) * loss, mask);
+  });
+}
+
+template <class T, class Loss>
+T sum(const LossSpan<T>& s, const LossParams<T>& params) {
+  return sum_lanes<T>(s.n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
+    const Vec<T> loss = Loss::value(load_terms(s, i, mask), params);
+    return load_or(s.weight, i, mask, s.weight_value) * loss;
+  });
+}
+
+template <class T, class Loss>
+void backward(const LossSpan<T>& s, const LossParams<T>& params, T scale, const T* grad_output,
+              T* grad, T* grad_extra) {
+  (void)grad_extra;
+  each_register<T>(s.n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
+    const Terms<T> terms = load_terms(s, i, mask);
+    const Vec<T> weight = set1(scale) * load_or(s.weight, i, mask, s.weight_value);
+    const Vec<T> upstream = weight * load_or(grad_output, i, mask, T(1));
+    store(grad + i, Loss::derivative(terms, params) * upstream, mask);
+    if constexpr (Loss::kExtraGradient)
+      store(grad_extra + i, Loss::derivative_extra(terms, params) * upstream, mask);
+  });
+}
+
+// ---- losses over classes ------------------------------------------------------------------------
+
+/// One row of logits with what its loss and its gradient are made of.
+template <class T>
+struct ClassRow {
+  const T* x;
+  const T* q;  // null: all mass on `target`
+  int64_t target;
+  const ClassLossRows<T>& rows;
+
+  MLPEAK_INLINE T target_weight() const {
+    return rows.class_weight ? rows.class_weight[target] : T(1);
+  }
+  /// confidence w_t, what the target class has beyond the smoothing.
+  MLPEAK_INLINE T hard_part() const { return rows.confidence * target_weight(); }
+  /// a_c = w_c q_c, without the hard part.
+  MLPEAK_INLINE Vec<T> coefficient(int64_t i, Mask<T> mask) const {
+    const Vec<T> smoothing = set1(rows.smoothing);
+    const Vec<T> mass = q ? fma(set1(rows.confidence), load(q + i, mask), smoothing) : smoothing;
+    return rows.class_weight ? load(rows.class_weight + i, mask) * mass : mass;
+  }
+  MLPEAK_INLINE bool is_hard() const { return !q && rows.smoothing == T(0); }
+
+  /// sum_c a_c
+  MLPEAK_INLINE T coefficient_sum() const {
+    if (!q) return hard_part() + rows.smoothing * rows.class_weight_sum;
+    return sum_lanes<T>(rows.classes, [&](int64_t i, Mask<T> mask)
+                                          MLPEAK_LAMBDA_INLINE { return coefficient(i, mask); });
+  }
+  /// sum_c a_c (x_c - max x); a class without mass adds nothing even where its logit is -inf.
+  MLPEAK_INLINE T weighted_sum(T largest) const {
+    T sum = 0;
+    if (!is_hard())
+      sum = sum_lanes<T>(rows.classes, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
+        const Vec<T> a = coefficient(i, mask);
+        const Vec<T> zero = set1(T(0));
+        return select(eq(a, zero), zero, a * (load(x + i, mask) - set1(largest)));
+      });
+    if (q || hard_part() == T(0)) return sum;
+    return hard_part() * (x[target] - largest) + sum;
+  }
+};
+
+template <class T>
+MLPEAK_INLINE T log_of(T x) {
+  T lanes[Vec<T>::kLanes];
+  store(lanes, log(set1(x)));
+  return lanes[0];
+}
+
+/// Three passes over a row that stays in L1: largest logit, sum of exponentials (kept in grad),
+/// gradient. The logits are not read after the first store, so grad may be the logits.
+template <class T>
+MLPEAK_INLINE void cross_entropy_row(const ClassRow<T>& row, T weight, T scale, T* loss, T* grad) {
+  const int64_t n = row.rows.classes;
+  const T largest = max_lanes<T>(
+      n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE { return load(row.x + i, mask); });
+  const T coefficient_sum = row.coefficient_sum();
+  const T weighted_sum = loss ? row.weighted_sum(largest) : T(0);
+  const T sum = sum_lanes<T>(n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
+    const Vec<T> e = exp(load(row.x + i, mask) - set1(largest));
+    if (grad) store(grad + i, e, mask);
+    return e;
+  });
+  if (loss) *loss = weight * (coefficient_sum * log_of(sum) - weighted_sum);
+  if (!grad) return;
+  const T softmax_factor = scale * coefficient_sum / sum;
+  const bool is_hard = row.is_hard();
+  each_register<T>(n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
+    const Vec<T> p = load(grad + i, mask) * set1(softmax_factor);
+    const Vec<T> g = is_hard ? p : fnma(set1(scale), row.coefficient(i, mask), p);
+    store(grad + i, g, mask);
+  });
+  if (!row.q) grad[row.target] -= scale * row.hard_part();
+}
+
+template <class T>
+MLPEAK_INLINE void nll_row(const ClassRow<T>& row, T weight, T scale, T* loss, T* grad) {
+  const T a = row.target_weight();
+  if (loss) *loss = a == T(0) ? T(0) : weight * (a * -row.x[row.target]);
+  if (!grad) return;
+  for (int64_t c = 0; c < row.rows.classes; ++c) grad[c] = T(0);
+  grad[row.target] = -(scale * a);
+}
+
+/// row(ClassRow, weight, scale, loss, grad) for every row that is not ignored.
+template <class T, class Row>
+MLPEAK_INLINE void each_row(const ClassLossRows<T>& r, T scale, const T* grad_output, T* loss,
+                            T* grad, Row row) {
+  for (int64_t i = 0; i < r.rows; ++i) {
+    T* const grad_row = grad ? grad + i * r.classes : nullptr;
+    T* const loss_row = loss ? loss + i : nullptr;
+    if (r.target && r.target[i] == r.ignore_index) {
+      if (loss) *loss_row = T(0);
+      if (grad)
+        for (int64_t c = 0; c < r.classes; ++c) grad_row[c] = T(0);
+      continue;
+    }
+    const T weight = r.sample_weight ? r.sample_weight[i] : T(1);
+    const T upstream = scale * weight * (grad_output ? grad_output[i] : T(1));
+    const ClassRow<T> terms = {r.input + i * r.classes,
+                               r.probabilities ? r.probabilities + i * r.classes : nullptr,
+                               r.target ? r.target[i] : 0, r};
+    row(terms, weight, upstream, loss_row, grad_row);
+  }
+}
+
+template <class T>
+void cross_entropy(const ClassLossRows<T>& rows, T scale, const T* grad_output, T* loss, T* grad) {
+  each_row(rows, scale, grad_output, loss, grad,
+           [](const ClassRow<T>& row, T weight, T upstream, T* l, T* g) {
+             cross_entropy_row(row, weight, upstream, l, g);
+           });
+}
+
+template <class T>
+void nll(const ClassLossRows<T>& rows, T scale, const T* grad_output, T* loss, T* grad) {
+  each_row(rows, scale, grad_output, loss, grad,
+           [](const ClassRow<T>& row, T weight, T upstream, T* l, T* g) {
+             nll_row(row, weight, upstream, l, g);
+           });
+}
+
+// ---- range check --------------------------------------------------------------------------------
+
+template <class T>
+int64_t find_outside(const T* x, int64_t n, T low, T high, bool nan_legal) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  for (int64_t i = 0; i < n; i += kWidth) {
+    const Mask<T> mask = first_n<T>(n - i);
+    const Vec<T> v = load(x + i, mask);
+    const Mask<T> outside = lt(v, set1(low)) | lt(set1(high), v);
+    if (!any((nan_legal ? outside : outside | is_nan(v)) & mask)) continue;
+    for (int64_t j = i;; ++j)
+      if (x[j] < low || x[j] > high || (!nan_legal && x[j] != x[j])) return j;
+  }
+  return -1;
+}
+
+template <class T, class Loss>
+ElementwiseLoss<T> elementwise() {
+  return {values<T, Loss>, sum<T, Loss>, backward<T, Loss>};
+}
+
+template <class T>
+void fill(LossKernels<T>& k) {
+  k.mse = elementwise<T, Mse>();
+  k.l1 = elementwise<T, L1>();
+  k.smooth_l1 = elementwise<T, SmoothL1>();
+  k.huber = elementwise<T, Huber>();
+  k.bce = elementwise<T, Bce>();
+  k.bce_with_logits = elementwise<T, BceWithLogits>();
+  k.gaussian_nll = elementwise<T, GaussianNll>();
+  k.poisson_nll = elementwise<T, PoissonNll>();
+  k.poisson_nll_log_input = elementwise<T, PoissonNllLogInput>();
+  k.cross_entropy = cross_entropy<T>;
+  k.nll = nll<T>;
+  k.find_outside = find_outside<T>;
+}
+
+}  // namespace
 
 void register_losses(KernelTable& table) {
-  (void)table;
+  fill(table.f32.losses);
+  fill(table.f64.losses);
 }
 
 }  // namespace MLPEAK_TIER

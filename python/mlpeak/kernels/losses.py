@@ -408,7 +408,7 @@ def binary_cross_entropy_with_logits(
 ) -> Array:
     """Cross-entropy of ``sigmoid(x)``, computed without overflow.
 
-    ``(1 - t) x + (1 + (p - 1) t) (log1p(exp(-|x|)) + max(-x, 0))`` with ``p = pos_weight``.
+    ``(1 - t) softplus(x) + p t softplus(-x)`` with ``p = pos_weight``.
 
     Parameters
     ----------
@@ -459,7 +459,7 @@ def binary_cross_entropy_with_logits_backward(
 ) -> Array:
     """Gradient of `binary_cross_entropy_with_logits` with respect to `input`.
 
-    It is ``(1 + (p - 1) t) sigmoid(x) - p t``. Parameters are those of
+    It is ``(1 - t) sigmoid(x) - p t sigmoid(-x)``. Parameters are those of
     `binary_cross_entropy_with_logits`; `grad_output` has the dtype and shape of the loss, `out`
     the shape of `input`.
 

@@ -68,13 +68,14 @@ def _in_range(
     nan_legal: bool = False,
 ) -> None:
     """Every element is in [low, high]; else a ValueError with the first offender's position."""
-    good = (array >= low) & (array <= high)
+    values = array.astype(np.float64)
+    good = (values >= low) & (values <= high)
     if nan_legal:
-        good |= np.isnan(array)
+        good |= np.isnan(values)
     bad = np.flatnonzero(~good)
     if bad.size:
         i = int(bad[0])
-        value = float(array.ravel()[i])
+        value = float(values.ravel()[i])
         raise ValueError(
             f"{function}: {name} holds {value!r} at position {i}; expected numbers {legal}"
         )
@@ -88,7 +89,9 @@ def _weights(function: str, name: str, array: object, x: Array, count: int, layo
     return w
 
 
-def _check_reduction(function: str, reduction: str) -> None:
+def _check_reduction(function: str, reduction: object) -> None:
+    if not isinstance(reduction, str):
+        raise TypeError(f"{function}: reduction is {type(reduction).__name__}; expected a str")
     if reduction not in _REDUCTIONS:
         raise ValueError(
             f"{function}: reduction is {reduction!r}; expected one of {', '.join(_REDUCTIONS)}"
@@ -378,11 +381,13 @@ def binary_cross_entropy_with_logits(
     reduction: Reduction = "mean",
     out: Array | None = None,
 ) -> Array:
-    """(1 - t) x + (1 + (p - 1) t) (log(1 + exp(-|x|)) + max(-x, 0))."""
+    """(1 - t) softplus(x) + p t softplus(-x)."""
     name = "binary_cross_entropy_with_logits"
     c, p = _with_logits(name, input, target, pos_weight, sample_weight, reduction)
-    softplus = np.log1p(np.exp(-np.abs(c.x))) + np.maximum(-c.x, 0.0)
-    return _forward(c, (1.0 - c.t) * c.x + (1.0 + (p - 1.0) * c.t) * softplus, out)
+    tail = np.log1p(np.exp(-np.abs(c.x)))
+    softplus = np.maximum(c.x, 0.0) + tail
+    softplus_minus = np.maximum(-c.x, 0.0) + tail
+    return _forward(c, (1.0 - c.t) * softplus + p * c.t * softplus_minus, out)
 
 
 @_quiet(all="ignore")
@@ -396,12 +401,13 @@ def binary_cross_entropy_with_logits_backward(
     reduction: Reduction = "mean",
     out: Array | None = None,
 ) -> Array:
-    """(1 + (p - 1) t) sigmoid(x) - p t."""
+    """(1 - t) sigmoid(x) - p t sigmoid(-x)."""
     name = "binary_cross_entropy_with_logits_backward"
     c, p = _with_logits(name, input, target, pos_weight, sample_weight, reduction)
     z = np.exp(-np.abs(c.x))
     sigmoid = np.where(c.x < 0, z, 1.0) / (1.0 + z)
-    return _backward(c, grad_output, (1.0 + (p - 1.0) * c.t) * sigmoid - p * c.t, out)
+    sigmoid_minus = np.where(c.x < 0, 1.0, z) / (1.0 + z)
+    return _backward(c, grad_output, (1.0 - c.t) * sigmoid - p * c.t * sigmoid_minus, out)
 
 
 def _gaussian(
