@@ -63,10 +63,11 @@ def erf(x: Array, out: Array | None = None) -> Array:
 def pow(x: Array, exponent: float, out: Array | None = None) -> Array:
     """x^exponent for one finite exponent.
 
-    float32 is computed in float64 and rounded once: within 0.501 ULP. In float64 an integer
-    exponent of magnitude n <= 64 is a product (within n ULP, and one more if negative), 0.5 is the
-    square root (so -inf gives NaN), and any other is exp(exponent log x), within
-    2 + 2 |exponent log x| ULP: at most about 1500 at the ends of the range.
+    float32 is computed in float64 and rounded once, within 0.501 ULP. In float64 the exponents 0,
+    1, 2, -1 and 0.5 are correctly rounded, other integers n up to 64 in magnitude are products,
+    within 2 |n| ULP, and the rest is exp(exponent log |x|), within 1 + 3 |exponent log x| ULP: a
+    few for moderate results, 2100 at the ends of the range. Special values are those of C99, but
+    that 0.5 is the square root, so that -inf gives NaN.
 
     Raises
     ------
