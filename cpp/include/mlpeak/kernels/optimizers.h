@@ -1,11 +1,63 @@
-// Contracts of the serial optimizers kernels (cpp/kernels/optimizers.cpp), one set per tier.
+// Contracts of the optimizer updates (cpp/kernels/optimizers.cpp), one set per tier.
+//
+// All arrays have n elements, may be unaligned, and share no memory; param and the state arrays are
+// read and written, grad is only read. Each element depends on its own neighbours in the other
+// arrays alone, so an array may be cut anywhere. The update of one register, which a fused epilogue
+// uses too, is in cpp/kernels/updates.h. Formulas: docstrings of mlpeak/kernels/optimizers.py.
 #pragma once
 
 #include <cstdint>
 
 namespace mlpeak {
 
+/// What a step multiplies and adds: computed in double (cpp/ops/optimizers.h), rounded to T once.
 template <class T>
-struct OptimizerKernels {};
+struct SgdScalars {
+  T lr, momentum, one_minus_dampening;
+  T weight_decay;
+  T sign;  // of the gradient: -1 to maximize
+  bool nesterov;
+  bool first;  // the buffer becomes the gradient, whatever it held
+};
+
+template <class T>
+struct AdamScalars {
+  T beta1, one_minus_beta1;
+  T beta2, one_minus_beta2;
+  T step_size;        // lr / (1 - beta1^t)
+  T root_correction;  // 1 / sqrt(1 - beta2^t)
+  T eps;
+  T weight_decay;  // added to the gradient: 0 if decoupled
+  T shrink;        // 1 - lr * weight_decay if decoupled, else 1
+  T sign;
+};
+
+template <class T>
+struct RmspropScalars {
+  T lr, alpha, one_minus_alpha, eps, momentum;
+  T weight_decay;
+  T sign;
+};
+
+template <class T>
+struct AdagradScalars {
+  T rate;  // lr / (1 + (t - 1) * lr_decay)
+  T eps;
+  T weight_decay;
+  T sign;
+};
+
+template <class T>
+struct OptimizerKernels {
+  /// Without momentum momentum_buffer is null.
+  void (*sgd)(int64_t n, T* param, const T* grad, T* momentum_buffer, const SgdScalars<T>& s);
+  /// max_exp_avg_sq is null but for AMSGrad.
+  void (*adam)(int64_t n, T* param, const T* grad, T* exp_avg, T* exp_avg_sq, T* max_exp_avg_sq,
+               const AdamScalars<T>& s);
+  /// Without momentum momentum_buffer is null; grad_avg is null but for the centered form.
+  void (*rmsprop)(int64_t n, T* param, const T* grad, T* square_avg, T* momentum_buffer,
+                  T* grad_avg, const RmspropScalars<T>& s);
+  void (*adagrad)(int64_t n, T* param, const T* grad, T* state_sum, const AdagradScalars<T>& s);
+};
 
 }  // namespace mlpeak

@@ -1,0 +1,162 @@
+// The optimizer updates, each defined once, on one register of parameters.
+//
+// An update is a functor made from the step's scalars. It takes p and the gradient g, reads and
+// writes its kStates state registers, and returns the new p:
+//
+//   const Adam<T> update(scalars);  Vec<T> state[Adam<T>::kStates];  p = update(p, g, state);
+//
+// The order of operations is frozen, fused multiply-adds are spelt out, and lanes are independent:
+// the same bits come from the flat loop of optimizers.cpp and from a weight tile's epilogue.
+#pragma once
+
+#include "mlpeak/kernels/optimizers.h"
+#include "simd/vec.h"
+
+namespace mlpeak {
+namespace MLPEAK_TIER {
+
+/// sign * g + weight_decay * p
+template <class T>
+struct Gradient {
+  Vec<T> sign, weight_decay;
+
+  template <class Scalars>
+  explicit MLPEAK_INLINE Gradient(const Scalars& s)
+      : sign(set1(s.sign)), weight_decay(set1(s.weight_decay)) {}
+
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g) const {
+    return fma(weight_decay, p, sign * g);
+  }
+};
+
+/// decay * average + rate * x
+template <class T>
+MLPEAK_INLINE Vec<T> decayed(Vec<T> decay, Vec<T> average, Vec<T> rate, Vec<T> x) {
+  return fma(rate, x, decay * average);
+}
+
+/// Plain descent: no state.
+template <class T>
+struct Sgd {
+  static constexpr int kStates = 0;
+  Gradient<T> gradient;
+  Vec<T> lr;
+
+  explicit MLPEAK_INLINE Sgd(const SgdScalars<T>& s) : gradient(s), lr(set1(s.lr)) {}
+
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>*) const {
+    return fnma(lr, gradient(p, g), p);
+  }
+};
+
+/// Descent with momentum; state: momentum_buffer.
+template <class T>
+struct SgdMomentum {
+  static constexpr int kStates = 1;
+  Gradient<T> gradient;
+  Vec<T> lr, momentum, one_minus_dampening;
+  bool nesterov, first;
+
+  explicit MLPEAK_INLINE SgdMomentum(const SgdScalars<T>& s)
+      : gradient(s),
+        lr(set1(s.lr)),
+        momentum(set1(s.momentum)),
+        one_minus_dampening(set1(s.one_minus_dampening)),
+        nesterov(s.nesterov),
+        first(s.first) {}
+
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>* state) const {
+    g = gradient(p, g);
+    const Vec<T> buffer = first ? g : decayed(momentum, state[0], one_minus_dampening, g);
+    state[0] = buffer;
+    return fnma(lr, nesterov ? fma(momentum, buffer, g) : buffer, p);
+  }
+};
+
+/// Adam and AdamW; states: exp_avg, exp_avg_sq and, for AMSGrad, max_exp_avg_sq.
+template <class T, bool kAmsgrad = false>
+struct Adam {
+  static constexpr int kStates = kAmsgrad ? 3 : 2;
+  Gradient<T> gradient;
+  Vec<T> beta1, one_minus_beta1, beta2, one_minus_beta2;
+  Vec<T> step_size, root_correction, eps, shrink;
+
+  explicit MLPEAK_INLINE Adam(const AdamScalars<T>& s)
+      : gradient(s),
+        beta1(set1(s.beta1)),
+        one_minus_beta1(set1(s.one_minus_beta1)),
+        beta2(set1(s.beta2)),
+        one_minus_beta2(set1(s.one_minus_beta2)),
+        step_size(set1(s.step_size)),
+        root_correction(set1(s.root_correction)),
+        eps(set1(s.eps)),
+        shrink(set1(s.shrink)) {}
+
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>* state) const {
+    g = gradient(p, g);
+    p = shrink * p;
+    const Vec<T> m = decayed(beta1, state[0], one_minus_beta1, g);
+    Vec<T> v = decayed(beta2, state[1], one_minus_beta2 * g, g);
+    state[0] = m;
+    state[1] = v;
+    if constexpr (kAmsgrad) {
+      v = select(is_nan(state[2]), state[2], max(state[2], v));  // NaN stays, as in torch
+      state[2] = v;
+    }
+    return p - step_size * m / fma(sqrt(v), root_correction, eps);
+  }
+};
+
+/// RMSprop; states: square_avg, then momentum_buffer and grad_avg as far as they are used.
+template <class T, bool kMomentum, bool kCentered>
+struct Rmsprop {
+  static constexpr int kStates = 1 + kMomentum + kCentered;
+  Gradient<T> gradient;
+  Vec<T> lr, alpha, one_minus_alpha, eps, momentum;
+
+  explicit MLPEAK_INLINE Rmsprop(const RmspropScalars<T>& s)
+      : gradient(s),
+        lr(set1(s.lr)),
+        alpha(set1(s.alpha)),
+        one_minus_alpha(set1(s.one_minus_alpha)),
+        eps(set1(s.eps)),
+        momentum(set1(s.momentum)) {}
+
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>* state) const {
+    g = gradient(p, g);
+    Vec<T> v = decayed(alpha, state[0], one_minus_alpha * g, g);
+    state[0] = v;
+    if constexpr (kCentered) {
+      Vec<T>& average = state[kStates - 1];
+      average = decayed(alpha, average, one_minus_alpha, g);
+      v = max(set1(T(0)), fnma(average, average, v));  // a variance, but for rounding; NaN stays
+    }
+    const Vec<T> root = sqrt(v) + eps;
+    if constexpr (kMomentum) {
+      state[1] = fma(momentum, state[1], g / root);
+      return fnma(lr, state[1], p);
+    } else {
+      return p - lr * g / root;
+    }
+  }
+};
+
+/// Adagrad; state: state_sum.
+template <class T>
+struct Adagrad {
+  static constexpr int kStates = 1;
+  Gradient<T> gradient;
+  Vec<T> rate, eps;
+
+  explicit MLPEAK_INLINE Adagrad(const AdagradScalars<T>& s)
+      : gradient(s), rate(set1(s.rate)), eps(set1(s.eps)) {}
+
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>* state) const {
+    g = gradient(p, g);
+    state[0] = fma(g, g, state[0]);
+    return p - rate * g / (sqrt(state[0]) + eps);
+  }
+};
+
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak
