@@ -6,7 +6,8 @@
 namespace mlpeak {
 namespace {
 
-constexpr int64_t kAlign = 1024;  // elements: threads share no cache line and no page of small ones
+constexpr int64_t kAlign =
+    1024;  // elements, whole cache lines: no two threads write to the same one
 constexpr double kElementaryNanoseconds = 0.8;  // a float on AVX2
 constexpr double kPowNanoseconds = 4.0;
 

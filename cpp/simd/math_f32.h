@@ -1,7 +1,7 @@
 // The single-precision half of math.h: constants of the format and the reduced-range polynomials.
 //
-// Coefficients are listed highest power first, as benchmarks/fit_polynomials.py prints them: weighted
-// least squares on Chebyshev nodes, reweighted towards the minimax fit. "Error" is the fit's largest
+// Coefficients are listed highest power first, as benchmarks/fit_polynomials.py prints them: least
+// squares on Chebyshev nodes, reweighted towards the minimax fit. "Error" is the fit's largest
 // error relative to the function, before the rounding of the evaluation itself.
 #pragma once
 
@@ -42,7 +42,7 @@ MLPEAK_INLINE Vec<float> exp_tail(Vec<float> r) {
   return polynomial(r, kCoefficients);
 }
 
-/// log(1 + f) + c for -1/3 <= f <= 1/3 and a small c. Error: 4.7e-9.
+/// log(1 + f) + c for -1/3 <= f <= 1/3 and a small c: f - f^2/2 + f^3 P(f). Error: 4.7e-9.
 MLPEAK_INLINE Vec<float> log1p_reduced(Vec<float> f, Vec<float> c) {
   constexpr float kCoefficients[] = {-0.128854781f, 0.139868826f,  -0.121857464f,
                                      0.140053079f,  -0.166803747f, 0.20010446f,

@@ -10,8 +10,8 @@ namespace mlpeak {
 
 template <class T>
 struct RowKernels {
-  /// y = e^(x - max x) / sum(e^(x - max x)). Relative error at most 4 eps + (columns/16 + 5) eps/2,
-  /// plus that of the difference x - max x, which is eps/2 |x - max x|.
+  /// y = e^(x - max x) / sum(e^(x - max x)). Relative error at most (|x - max x| + columns/lanes +
+  /// 8) eps, lanes = 64 / sizeof(T): the difference is rounded, and so is each addition of a lane.
   void (*softmax)(const T* x, T* y, int64_t rows, int64_t columns);
 
   /// grad_input = y (grad_output - sum(grad_output y)).
