@@ -3,8 +3,12 @@
 // Every function is one frozen sequence of fma, +, -, *, / and integer steps without branches, so
 // it gives the same bits in every tier. Subnormals are neither flushed on the way in nor out; NaN
 // gives NaN; special values are those of C99, Annex F. Limits are in units in the last place of the
-// correctly rounded result, over all inputs: float by a sweep of all bit patterns
-// (benchmarks/sweep_math.py), double by sampling and by the sum of the rounding errors.
+// true result, over all inputs. Largest errors seen, for float in a sweep of each 61st bit pattern
+// and of every one around the peaks (benchmarks/sweep_math.py), for double in two million samples:
+//
+//           exp   log   log1p  expm1  tanh  erf   sigmoid
+//   float   0.88  0.87  1.60   1.64   1.42  1.12  1.48
+//   double  0.83  0.77  1.40   1.56   1.36  1.03  1.43
 //
 // One structure serves both formats; what differs is in math_f32.h and math_f64.h.
 //
