@@ -1,20 +1,88 @@
-"""mlpeak: train multi-layer perceptrons on a CPU, with the same bits on every machine."""
+"""mlpeak: train multi-layer perceptrons on a CPU, with the same bits on every machine.
+
+The names of this module are PyTorch's, so that ``import mlpeak as torch`` runs an MLP script.
+`mlpeak.kernels` works on NumPy arrays, `mlpeak.nn` and `mlpeak.optim` on tensors.
+"""
 
 from __future__ import annotations
 
-from mlpeak import kernels, reference
+import importlib as _importlib
+from typing import TYPE_CHECKING
+
+from mlpeak import kernels
 from mlpeak._backend import get_backend, set_backend
 from mlpeak._config import config, get_num_threads, set_num_threads, show_config
 from mlpeak._core import version as __version__
+from mlpeak._random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
+from mlpeak.creation import *
+from mlpeak.creation import __all__ as _creation
+from mlpeak.dtypes import *
+from mlpeak.dtypes import __all__ as _dtypes
+from mlpeak.functions import *
+from mlpeak.functions import __all__ as _functions
+from mlpeak.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from mlpeak.tensor import *
+from mlpeak.tensor import __all__ as _tensor
+
+if TYPE_CHECKING:
+    from mlpeak import data, io, nn, optim, reference, utils
 
 __all__ = [
+    *_creation,
+    *_dtypes,
+    *_functions,
+    *_tensor,
+    "Generator",
     "__version__",
     "config",
+    "data",
+    "default_generator",
+    "enable_grad",
     "get_backend",
     "get_num_threads",
+    "get_rng_state",
+    "inference_mode",
+    "initial_seed",
+    "io",
+    "is_grad_enabled",
     "kernels",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "optim",
     "reference",
+    "seed",
     "set_backend",
+    "set_grad_enabled",
     "set_num_threads",
+    "set_rng_state",
     "show_config",
+    "utils",
 ]
+
+_LAZY = frozenset({"data", "io", "nn", "optim", "reference", "utils"})
+
+
+def __getattr__(name: str) -> object:
+    """Import a submodule at its first use, which keeps ``import mlpeak`` quick."""
+    if name in _LAZY:
+        return _importlib.import_module(f"mlpeak.{name}")
+    raise AttributeError(f"module 'mlpeak' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from mlpeak import _core
 
 if TYPE_CHECKING:
-    from mlpeak import reference as impl
+    from mlpeak import reference
+
+    impl = reference
 else:
     impl: Any = _core
 

@@ -19,11 +19,8 @@ ValueError
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from mlpeak import _backend
+from mlpeak._types import Array
 
 __all__ = [
     "elu",
@@ -57,8 +54,6 @@ __all__ = [
     "tanh",
     "tanh_backward",
 ]
-
-Array = NDArray[Any]
 
 
 def identity(x: Array, out: Array | None = None) -> Array:

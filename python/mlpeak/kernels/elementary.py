@@ -16,15 +16,10 @@ ValueError
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from mlpeak import _backend
+from mlpeak._types import Array
 
 __all__ = ["erf", "exp", "expm1", "log", "log1p", "pow"]
-
-Array = NDArray[Any]
 
 
 def exp(x: Array, out: Array | None = None) -> Array:

@@ -7,13 +7,11 @@ in an order that depends on the shape alone.
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from numpy.typing import NDArray
+from typing import Literal
 
 from mlpeak import _backend
+from mlpeak._types import Array
 
-Array = NDArray[Any]
 Reduction = Literal["none", "mean", "sum"]
 
 __all__ = [

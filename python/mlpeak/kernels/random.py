@@ -14,14 +14,12 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mlpeak import _backend
-
-Array = NDArray[Any]
+from mlpeak._types import Array
 
 __all__ = [
     "dropout",

@@ -181,7 +181,8 @@ def gelu_backward(grad_output: Array, x: Array, out: Array | None = None) -> Arr
         x = np.clip(x, -40.0, 40.0)  # where the derivative is 0 or 1 to the last bit
         distribution = 0.5 + 0.5 * erf64(x / np.sqrt(2.0))
         density = np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
-        return g * (distribution + x * density)
+        result: Array = g * (distribution + x * density)
+        return result
 
     return _backward("gelu_backward", grad_output, "x", x, out, formula)
 
@@ -203,7 +204,8 @@ def gelu_tanh_backward(grad_output: Array, x: Array, out: Array | None = None) -
         c = np.sqrt(8.0 / np.pi)
         v = x * c * (1.0 + GELU_TANH_CUBIC * x * x)
         slope = c * (1.0 + 3.0 * GELU_TANH_CUBIC * x * x)
-        return g * (_sigmoid(v) + x * slope * _sigmoid(v) * _sigmoid(-v))
+        result: Array = g * (_sigmoid(v) + x * slope * _sigmoid(v) * _sigmoid(-v))
+        return result
 
     return _backward("gelu_tanh_backward", grad_output, "x", x, out, formula)
 
@@ -234,7 +236,8 @@ def mish_backward(grad_output: Array, x: Array, out: Array | None = None) -> Arr
     def formula(g: Array, x: Array) -> Array:
         x = np.clip(x, -800.0, 30.0)  # where the derivative is 0 or 1 to the last bit
         s = np.logaddexp(0.0, x)
-        return g * (np.tanh(s) + x * _sigmoid(x) / np.cosh(s) ** 2)
+        result: Array = g * (np.tanh(s) + x * _sigmoid(x) / np.cosh(s) ** 2)
+        return result
 
     return _backward("mish_backward", grad_output, "x", x, out, formula)
 
@@ -315,7 +318,8 @@ def _rows(function: str, name: str, array: Array) -> None:
 
 def _shifted(x: Array) -> Array:
     """Return x less the largest of its row."""
-    return x - x.max(axis=-1, keepdims=True, initial=-np.inf)
+    result: Array = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
+    return result
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
@@ -323,7 +327,8 @@ def softmax(x: Array, out: Array | None = None) -> Array:
 
     def formula(x: Array) -> Array:
         e = np.exp(_shifted(x))
-        return e / e.sum(axis=-1, keepdims=True)
+        result: Array = e / e.sum(axis=-1, keepdims=True)
+        return result
 
     _rows("softmax", "x", _check.read("softmax", "x", x))
     return elementwise("softmax", x, out, formula)
@@ -348,7 +353,8 @@ def log_softmax(x: Array, out: Array | None = None) -> Array:
 
     def formula(x: Array) -> Array:
         shifted = _shifted(x)
-        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        return result
 
     _rows("log_softmax", "x", _check.read("log_softmax", "x", x))
     return elementwise("log_softmax", x, out, formula)
