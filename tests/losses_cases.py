@@ -1,4 +1,4 @@
-"""The losses with their options, data, and the size of the terms their rounding errors scale with."""
+"""The losses with options, data, and the size of the terms that rounding errors scale with."""
 
 from __future__ import annotations
 
@@ -152,7 +152,9 @@ class ClassCase(NamedTuple):
     @property
     def id(self) -> str:
         flags = [f for f in ("weighted", "ignored", "soft") if getattr(self, f)]
-        return "-".join([self.name, *flags, *([f"s={self.label_smoothing}"] * (self.name[0] == "c"))])
+        return "-".join(
+            [self.name, *flags, *([f"s={self.label_smoothing}"] * (self.name[0] == "c"))]
+        )
 
     def make(
         self, batch: int, classes: int, dtype: Any, seed: int = 0
