@@ -1,5 +1,6 @@
 #include "mlpeak/kernels/optimizers.h"
 
+#include "kernels/each_register.h"
 #include "kernels/register.h"
 #include "kernels/updates.h"
 
@@ -7,23 +8,16 @@ namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-/// One register of every array, from element i; with a mask, its first lanes.
-template <class T, class Update, class... M>
-MLPEAK_INLINE void update_at(int64_t i, T* param, const T* grad, T* const* states,
-                             const Update& update, M... mask) {
-  Vec<T> state[Update::kStates + 1];  // C++ has no empty arrays
-  for (int k = 0; k < Update::kStates; ++k) state[k] = load(states[k] + i, mask...);
-  const Vec<T> p = update(load(param + i, mask...), load(grad + i, mask...), state);
-  store(param + i, p, mask...);
-  for (int k = 0; k < Update::kStates; ++k) store(states[k] + i, state[k], mask...);
-}
-
 template <class T, class Update>
-void update_all(int64_t n, T* param, const T* grad, T* const* states, const Update& update) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) update_at(i, param, grad, states, update);
-  if (i < n) update_at(i, param, grad, states, update, first_n<T>(n - i));
+MLPEAK_INLINE void update_all(int64_t n, T* param, const T* grad, T* const* states,
+                              const Update& update) {
+  each_register<T>(n, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+    Vec<T> state[Update::kStates + 1];  // C++ has no empty arrays
+    for (int k = 0; k < Update::kStates; ++k) state[k] = load(states[k] + i, mask...);
+    const Vec<T> p = update(load(param + i, mask...), load(grad + i, mask...), state);
+    store(param + i, p, mask...);
+    for (int k = 0; k < Update::kStates; ++k) store(states[k] + i, state[k], mask...);
+  });
 }
 
 template <class T>
