@@ -7,19 +7,12 @@ gradient of the input. Both write into ``out`` where it is given, which may be o
 not overlap one otherwise. Softmax and log_softmax work along the last axis and need one.
 
 Results have the same bits on every tier and any number of threads.
-
-Raises
-------
-TypeError
-    If an array is not a NumPy array of float32 or float64, or the dtypes differ.
-ValueError
-    If shapes differ, a parameter is out of range, or `out` is read-only, not C-contiguous or
-    partly overlaps an input.
 """
 
 from __future__ import annotations
 
 from mlpeak import _backend
+from mlpeak._docs import family
 from mlpeak._types import Array
 
 __all__ = [
@@ -56,16 +49,34 @@ __all__ = [
 ]
 
 
+_activation = family(
+    {
+        "x": "ndarray of float32 or float64, any shape\n    The input of the forward.",
+        "y": "ndarray, shape and dtype of `grad_output`\n    The output of the forward.",
+        "grad_output": "ndarray of float32 or float64\n    Gradient with respect to the output.",
+        "negative_slope": "float, default 0.01\n    Slope below 0, at least 0.",
+        "alpha": "float, default 1.0\n    The limit far below 0 is -alpha; above 0.",
+        "beta": "float, default 1.0\n    Sharpness, above 0.",
+        "threshold": "float, default 20.0\n    Where beta x is above it, the function is x.",
+        "out": "ndarray, optional\n    Receives the result; may be one of the inputs.",
+    },
+    "ndarray\n    `out`, or a new array, of the input's shape and dtype.",
+)
+
+
+@_activation
 def identity(x: Array, out: Array | None = None) -> Array:
     """Return x: the activation of a linear output layer."""
     return _backend.impl.identity(x, out)
 
 
+@_activation
 def identity_backward(grad_output: Array, y: Array, out: Array | None = None) -> Array:
     """Return grad_output."""
     return _backend.impl.identity_backward(grad_output, y, out)
 
 
+@_activation
 def relu(x: Array, out: Array | None = None) -> Array:
     """Return max(x, 0).
 
@@ -79,11 +90,13 @@ def relu(x: Array, out: Array | None = None) -> Array:
     return _backend.impl.relu(x, out)
 
 
+@_activation
 def relu_backward(grad_output: Array, y: Array, out: Array | None = None) -> Array:
     """Return grad_output where y > 0, else 0: the derivative at 0 is taken as 0."""
     return _backend.impl.relu_backward(grad_output, y, out)
 
 
+@_activation
 def leaky_relu(x: Array, negative_slope: float = 0.01, out: Array | None = None) -> Array:
     """Return x where x > 0, else negative_slope x; `negative_slope` is at least 0.
 
@@ -94,6 +107,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01, out: Array | None = None)
     return _backend.impl.leaky_relu(x, negative_slope, out)
 
 
+@_activation
 def leaky_relu_backward(
     grad_output: Array, y: Array, negative_slope: float = 0.01, out: Array | None = None
 ) -> Array:
@@ -101,6 +115,7 @@ def leaky_relu_backward(
     return _backend.impl.leaky_relu_backward(grad_output, y, negative_slope, out)
 
 
+@_activation
 def elu(x: Array, alpha: float = 1.0, out: Array | None = None) -> Array:
     """Return x where x > 0, else alpha (e^x - 1); `alpha` is above 0.
 
@@ -111,6 +126,7 @@ def elu(x: Array, alpha: float = 1.0, out: Array | None = None) -> Array:
     return _backend.impl.elu(x, alpha, out)
 
 
+@_activation
 def elu_backward(
     grad_output: Array, y: Array, alpha: float = 1.0, out: Array | None = None
 ) -> Array:
@@ -118,6 +134,7 @@ def elu_backward(
     return _backend.impl.elu_backward(grad_output, y, alpha, out)
 
 
+@_activation
 def selu(x: Array, out: Array | None = None) -> Array:
     """Return scale elu(x, alpha) with the constants that keep mean 0 and variance 1.
 
@@ -128,11 +145,13 @@ def selu(x: Array, out: Array | None = None) -> Array:
     return _backend.impl.selu(x, out)
 
 
+@_activation
 def selu_backward(grad_output: Array, y: Array, out: Array | None = None) -> Array:
     """Return scale grad_output where y > 0, else grad_output (y + scale alpha)."""
     return _backend.impl.selu_backward(grad_output, y, out)
 
 
+@_activation
 def gelu(x: Array, out: Array | None = None) -> Array:
     """Return x (1 + erf(x / sqrt 2)) / 2.
 
@@ -146,11 +165,13 @@ def gelu(x: Array, out: Array | None = None) -> Array:
     return _backend.impl.gelu(x, out)
 
 
+@_activation
 def gelu_backward(grad_output: Array, x: Array, out: Array | None = None) -> Array:
     """Return grad_output (Phi(x) + x phi(x)), with the normal distribution Phi and density phi."""
     return _backend.impl.gelu_backward(grad_output, x, out)
 
 
+@_activation
 def gelu_tanh(x: Array, out: Array | None = None) -> Array:
     """Return x (1 + tanh u) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3), computed as x sigmoid(2 u).
 
@@ -161,11 +182,13 @@ def gelu_tanh(x: Array, out: Array | None = None) -> Array:
     return _backend.impl.gelu_tanh(x, out)
 
 
+@_activation
 def gelu_tanh_backward(grad_output: Array, x: Array, out: Array | None = None) -> Array:
     """Return grad_output (s + x s (1 - s) 2 u'), with s = sigmoid(2 u) and u as in `gelu_tanh`."""
     return _backend.impl.gelu_tanh_backward(grad_output, x, out)
 
 
+@_activation
 def silu(x: Array, out: Array | None = None) -> Array:
     """Return x sigmoid(x), also called swish.
 
@@ -176,11 +199,13 @@ def silu(x: Array, out: Array | None = None) -> Array:
     return _backend.impl.silu(x, out)
 
 
+@_activation
 def silu_backward(grad_output: Array, x: Array, out: Array | None = None) -> Array:
     """Return grad_output s (1 + x (1 - s)), with s = sigmoid(x)."""
     return _backend.impl.silu_backward(grad_output, x, out)
 
 
+@_activation
 def mish(x: Array, out: Array | None = None) -> Array:
     """Return x tanh(log(1 + e^x)).
 
@@ -191,41 +216,49 @@ def mish(x: Array, out: Array | None = None) -> Array:
     return _backend.impl.mish(x, out)
 
 
+@_activation
 def mish_backward(grad_output: Array, x: Array, out: Array | None = None) -> Array:
     """Return grad_output (t + x (1 - t^2) sigmoid(x)), with t = tanh(log(1 + e^x))."""
     return _backend.impl.mish_backward(grad_output, x, out)
 
 
+@_activation
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """Return 1 / (1 + e^-x), within 2 ULP."""
     return _backend.impl.sigmoid(x, out)
 
 
+@_activation
 def sigmoid_backward(grad_output: Array, y: Array, out: Array | None = None) -> Array:
     """Return grad_output y (1 - y)."""
     return _backend.impl.sigmoid_backward(grad_output, y, out)
 
 
+@_activation
 def log_sigmoid(x: Array, out: Array | None = None) -> Array:
     """Return log(1 / (1 + e^-x)), computed as min(x, 0) - log1p(e^-|x|)."""
     return _backend.impl.log_sigmoid(x, out)
 
 
+@_activation
 def log_sigmoid_backward(grad_output: Array, x: Array, out: Array | None = None) -> Array:
     """Return grad_output sigmoid(-x)."""
     return _backend.impl.log_sigmoid_backward(grad_output, x, out)
 
 
+@_activation
 def tanh(x: Array, out: Array | None = None) -> Array:
     """Hyperbolic tangent, within 2 ULP."""
     return _backend.impl.tanh(x, out)
 
 
+@_activation
 def tanh_backward(grad_output: Array, y: Array, out: Array | None = None) -> Array:
     """Return grad_output (1 - y^2)."""
     return _backend.impl.tanh_backward(grad_output, y, out)
 
 
+@_activation
 def softplus(
     x: Array, beta: float = 1.0, threshold: float = 20.0, out: Array | None = None
 ) -> Array:
@@ -238,6 +271,7 @@ def softplus(
     return _backend.impl.softplus(x, beta, threshold, out)
 
 
+@_activation
 def softplus_backward(
     grad_output: Array,
     x: Array,
@@ -249,6 +283,7 @@ def softplus_backward(
     return _backend.impl.softplus_backward(grad_output, x, beta, threshold, out)
 
 
+@_activation
 def softmax(x: Array, out: Array | None = None) -> Array:
     """Return e^x / sum(e^x) over the last axis; `x` is (..., classes).
 
@@ -265,16 +300,19 @@ def softmax(x: Array, out: Array | None = None) -> Array:
     return _backend.impl.softmax(x, out)
 
 
+@_activation
 def softmax_backward(grad_output: Array, y: Array, out: Array | None = None) -> Array:
     """Return y (grad_output - sum(grad_output y)) over the last axis."""
     return _backend.impl.softmax_backward(grad_output, y, out)
 
 
+@_activation
 def log_softmax(x: Array, out: Array | None = None) -> Array:
     """Return x - log(sum(e^x)) over the last axis; `x` is (..., classes)."""
     return _backend.impl.log_softmax(x, out)
 
 
+@_activation
 def log_softmax_backward(grad_output: Array, y: Array, out: Array | None = None) -> Array:
     """Return grad_output - e^y sum(grad_output) over the last axis."""
     return _backend.impl.log_softmax_backward(grad_output, y, out)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mlpeak import _backend
+from mlpeak._docs import raises
 from mlpeak._types import Array
 
 Reduction = Literal["none", "mean", "sum"]
@@ -85,6 +86,7 @@ def mse_loss(
     )
 
 
+@raises
 def mse_loss_backward(
     grad_output: Array,
     input: Array,
@@ -148,6 +150,7 @@ def l1_loss(
     )
 
 
+@raises
 def l1_loss_backward(
     grad_output: Array,
     input: Array,
@@ -220,6 +223,7 @@ def smooth_l1_loss(
     )
 
 
+@raises
 def smooth_l1_loss_backward(
     grad_output: Array,
     input: Array,
@@ -300,6 +304,7 @@ def huber_loss(
     )
 
 
+@raises
 def huber_loss_backward(
     grad_output: Array,
     input: Array,
@@ -372,6 +377,7 @@ def binary_cross_entropy(
     )
 
 
+@raises
 def binary_cross_entropy_backward(
     grad_output: Array,
     input: Array,
@@ -445,6 +451,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@raises
 def binary_cross_entropy_with_logits_backward(
     grad_output: Array,
     input: Array,
@@ -539,6 +546,7 @@ def gaussian_nll_loss(
     )
 
 
+@raises
 def gaussian_nll_loss_backward(
     grad_output: Array,
     input: Array,
@@ -632,6 +640,7 @@ def poisson_nll_loss(
     )
 
 
+@raises
 def poisson_nll_loss_backward(
     grad_output: Array,
     input: Array,
@@ -738,6 +747,7 @@ def cross_entropy(
     )
 
 
+@raises
 def cross_entropy_backward(
     grad_output: Array,
     input: Array,
@@ -826,6 +836,7 @@ def nll_loss(
     )
 
 
+@raises
 def nll_loss_backward(
     grad_output: Array,
     input: Array,

@@ -17,6 +17,7 @@ ValueError
 from __future__ import annotations
 
 from mlpeak import _backend
+from mlpeak._docs import raises
 from mlpeak._types import Array
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 
+@raises
 def layer_norm(
     x: Array,
     weight: Array | None = None,
@@ -70,6 +72,7 @@ def layer_norm(
     return _backend.impl.layer_norm(x, weight, bias, eps, out)
 
 
+@raises
 def layer_norm_backward(
     grad_output: Array, x: Array, weight: Array | None, mean: Array, rstd: Array
 ) -> tuple[Array, Array | None, Array | None]:
@@ -95,6 +98,7 @@ def layer_norm_backward(
     return _backend.impl.layer_norm_backward(grad_output, x, weight, mean, rstd)
 
 
+@raises
 def rms_norm(
     x: Array, weight: Array | None = None, eps: float | None = None, out: Array | None = None
 ) -> tuple[Array, Array]:
@@ -131,6 +135,7 @@ def rms_norm(
     return _backend.impl.rms_norm(x, weight, eps, out)
 
 
+@raises
 def rms_norm_backward(
     grad_output: Array, x: Array, weight: Array | None, rstd: Array
 ) -> tuple[Array, Array | None]:
@@ -155,6 +160,7 @@ def rms_norm_backward(
     return _backend.impl.rms_norm_backward(grad_output, x, weight, rstd)
 
 
+@raises
 def batch_norm(
     x: Array,
     weight: Array | None = None,
@@ -210,6 +216,7 @@ def batch_norm(
     )
 
 
+@raises
 def batch_norm_backward(
     grad_output: Array,
     x: Array,

@@ -17,11 +17,13 @@ ValueError
 from __future__ import annotations
 
 from mlpeak import _backend
+from mlpeak._docs import raises
 from mlpeak._types import Array
 
 __all__ = ["adagrad", "adam", "rmsprop", "sgd"]
 
 
+@raises
 def sgd(
     param: Array,
     grad: Array,
@@ -83,6 +85,7 @@ def sgd(
     )
 
 
+@raises
 def adam(
     param: Array,
     grad: Array,
@@ -152,6 +155,7 @@ def adam(
     )
 
 
+@raises
 def rmsprop(
     param: Array,
     grad: Array,
@@ -225,6 +229,7 @@ def rmsprop(
     )
 
 
+@raises
 def adagrad(
     param: Array,
     grad: Array,
