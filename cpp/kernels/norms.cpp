@@ -133,12 +133,13 @@ void rms_norm_backward(int64_t rows, int64_t features, const T* grad_output, con
 }
 
 template <class T>
-void centred_squares(int64_t rows, int64_t features, int64_t ld, const T* x, const T* mean,
-                     T* sums) {
+void centred_sums(int64_t rows, int64_t features, int64_t ld, const T* x, const T* centre, T* sums,
+                  T* squares) {
   for (int64_t row = 0; row < rows; ++row, x += ld)
     each_register<T>(features, [=](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
-      const Vec<T> d = load(x + i, mask...) - load(mean + i, mask...);
-      store(sums + i, fma(d, d, load(sums + i, mask...)), mask...);
+      const Vec<T> d = load(x + i, mask...) - load(centre + i, mask...);
+      store(sums + i, load(sums + i, mask...) + d, mask...);
+      store(squares + i, fma(d, d, load(squares + i, mask...)), mask...);
     });
 }
 
@@ -185,8 +186,8 @@ void batch_norm_backward(int64_t rows, int64_t features, const T* grad_output, c
 
 template <class T>
 NormKernels<T> norm_kernels() {
-  return {layer_norm<T>,      layer_norm_backward<T>, rms_norm<T>,   rms_norm_backward<T>,
-          centred_squares<T>, batch_norm_sums<T>,     batch_norm<T>, batch_norm_backward<T>};
+  return {layer_norm<T>,   layer_norm_backward<T>, rms_norm<T>,   rms_norm_backward<T>,
+          centred_sums<T>, batch_norm_sums<T>,     batch_norm<T>, batch_norm_backward<T>};
 }
 
 }  // namespace

@@ -140,20 +140,27 @@ template <class T>
 void batch_norm_training(int64_t rows, int64_t features, const T* x, const T* weight, const T* bias,
                          T* running_mean, T* running_var, double momentum, double eps, T* y,
                          T* mean, T* rstd) {
+  // The corrected two-pass algorithm (Chan, Golub, LeVeque, 1983, eq. 1.7): what is left of the sum
+  // after a first mean is taken off corrects both the mean and the sum of squares, so that neither
+  // loses digits to a mean far from 0.
   sum_axis(x, 1, rows, features, double(rows), mean);
-  const auto kernel = kernels<T>().norms.centred_squares;
-  ColumnSums<T> squares(rows, features);
+  const auto kernel = kernels<T>().norms.centred_sums;
+  ColumnSums<T> sums(rows, features), squares(rows, features);
   over_blocks(rows, features, cost<T>(rows, features, 3),
               [&](int64_t c, int64_t row, int64_t count, int64_t column, int64_t columns) {
                 kernel(count, columns, features, x + row * features + column, mean + column,
-                       squares.chunk(c) + column);
+                       sums.chunk(c) + column, squares.chunk(c) + column);
               });
+  const double n = double(rows);
   for (int64_t j = 0; j < features; ++j) {
-    const double sum = squares.total(j);
-    rstd[j] = T(1 / std::sqrt(sum / double(rows) + eps));
+    const double left = sums.total(j);
+    const double batch_mean = double(mean[j]) + left / n;
+    const double square = std::max(squares.total(j) - left * left / n, 0.0);
+    mean[j] = T(batch_mean);
+    rstd[j] = T(1 / std::sqrt(square / n + eps));
     if (!running_mean) continue;
-    running_mean[j] = T((1 - momentum) * double(running_mean[j]) + momentum * double(mean[j]));
-    running_var[j] = T((1 - momentum) * double(running_var[j]) + momentum * sum / double(rows - 1));
+    running_mean[j] = T((1 - momentum) * double(running_mean[j]) + momentum * batch_mean);
+    running_var[j] = T((1 - momentum) * double(running_var[j]) + momentum * square / (n - 1));
   }
   normalise_columns(rows, features, x, weight, bias, mean, rstd, y);
 }

@@ -231,4 +231,4 @@ def _narrow(array: NDArray[np.float64], x: Array) -> Array:
 
 
 def _column_sum(array: NDArray[np.float64], x: Array) -> Array:
-    return _narrow(array.reshape(-1, x.shape[-1]).sum(axis=0), x)
+    return _narrow(array.sum(axis=tuple(range(x.ndim - 1))), x)

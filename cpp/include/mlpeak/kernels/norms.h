@@ -29,9 +29,10 @@ struct NormKernels {
   void (*rms_norm_backward)(int64_t rows, int64_t features, const T* grad_output, const T* x,
                             const T* weight, const T* rstd, T* grad_x, T* grad_weight);
 
-  /// sums[j] += (x[i, j] - mean[j])^2 over the rows i; rows of x are ld apart.
-  void (*centred_squares)(int64_t rows, int64_t features, int64_t ld, const T* x, const T* mean,
-                          T* sums);
+  /// sums[j] += d and squares[j] += d^2, d = x[i, j] - centre[j], over the rows i; rows of x are ld
+  /// apart.
+  void (*centred_sums)(int64_t rows, int64_t features, int64_t ld, const T* x, const T* centre,
+                       T* sums, T* squares);
   /// grad_bias[j] += grad_output[i, j] and grad_weight[j] += grad_output[i, j] * h[i, j] over the
   /// rows i; rows of grad_output and x are ld apart.
   void (*batch_norm_sums)(int64_t rows, int64_t features, int64_t ld, const T* grad_output,
