@@ -13,6 +13,7 @@ from mlpeak import kernels
 from mlpeak._backend import get_backend, set_backend
 from mlpeak._config import config, get_num_threads, set_num_threads, show_config
 from mlpeak._core import version as __version__
+from mlpeak._device import device
 from mlpeak._random import (
     Generator,
     default_generator,
@@ -39,7 +40,7 @@ from mlpeak.tensor import *
 from mlpeak.tensor import __all__ as _tensor
 
 if TYPE_CHECKING:
-    from mlpeak import data, io, nn, optim, reference, utils
+    from mlpeak import cuda, data, io, nn, optim, reference, utils
 
 __all__ = [
     *_creation,
@@ -49,8 +50,10 @@ __all__ = [
     "Generator",
     "__version__",
     "config",
+    "cuda",
     "data",
     "default_generator",
+    "device",
     "enable_grad",
     "get_backend",
     "get_num_threads",
@@ -74,7 +77,7 @@ __all__ = [
     "utils",
 ]
 
-_LAZY = frozenset({"data", "io", "nn", "optim", "reference", "utils"})
+_LAZY = frozenset({"cuda", "data", "io", "nn", "optim", "reference", "utils"})
 
 
 def __getattr__(name: str) -> object:
