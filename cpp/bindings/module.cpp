@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, m) {
   init_reduce(m);
   init_losses(m);
   init_norms(m);
+  init_embedding(m);
   init_optimizers(m);
   init_random(m);
 }

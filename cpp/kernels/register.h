@@ -12,6 +12,7 @@ void register_rows(KernelTable& table);
 void register_reduce(KernelTable& table);
 void register_losses(KernelTable& table);
 void register_norms(KernelTable& table);
+void register_embedding(KernelTable& table);
 void register_optimizers(KernelTable& table);
 void register_random(KernelTable& table);
 

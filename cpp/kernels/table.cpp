@@ -12,6 +12,7 @@ const KernelTable& kernel_table() {
     register_reduce(table);
     register_losses(table);
     register_norms(table);
+    register_embedding(table);
     register_optimizers(table);
     register_random(table);
     return true;

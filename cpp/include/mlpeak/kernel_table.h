@@ -6,6 +6,7 @@
 #pragma once
 
 #include "mlpeak/kernels/elementwise.h"
+#include "mlpeak/kernels/embedding.h"
 #include "mlpeak/kernels/gemm.h"
 #include "mlpeak/kernels/losses.h"
 #include "mlpeak/kernels/norms.h"
@@ -24,6 +25,7 @@ struct Kernels {
   ReduceKernels<T> reduce;
   LossKernels<T> losses;
   NormKernels<T> norms;
+  EmbeddingKernels<T> embedding;
   OptimizerKernels<T> optimizers;
   RandomKernels<T> random;
 };

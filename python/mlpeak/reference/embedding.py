@@ -54,7 +54,7 @@ def embedding_backward(
     result = _check.write(f, "out", out, grad.dtype, expected, apart_from=apart)
 
     total = np.zeros(expected, np.float64)
-    np.add.at(total, rows.ravel(), grad.reshape(-1, grad.shape[-1]))
+    np.add.at(total, rows.ravel(), grad.reshape(rows.size, grad.shape[-1]))
     if padding_idx is not None:
         total[padding_idx] = 0
     with np.errstate(over="ignore"):
