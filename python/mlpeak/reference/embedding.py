@@ -75,7 +75,7 @@ def gather_rows(x: NDArray[Any], indices: NDArray[Any], out: Array | None = None
     rows = _check.indices(f, "indices", indices, x.shape[0], "rows of x")
     expected = rows.shape + x.shape[1:]
     if out is None:
-        return x[rows]
+        out = np.empty(expected, x.dtype)
     if out.dtype != x.dtype:
         raise TypeError(f"{f}: out has dtype {out.dtype}; expected {x.dtype}")
     if out.shape != expected:
