@@ -30,8 +30,8 @@ def forward_bound(terms: float, x: Any, y: Any, rstd: Any) -> float:
     """|error| of y = (x - mean) * rstd * weight + bias, the sums having `terms` roundings.
 
     The mean is wrong by terms * eps * max|x|, which rstd (and a weight below 4) scales; rstd is
-    wrong by terms * eps relatively, as the variance's terms are positive (the mean's error enters it
-    squared), and y by as much.
+    wrong by terms * eps relatively, as the variance's terms are positive and the mean's error
+    enters it squared, and y by as much.
     """
     eps = np.finfo(x.dtype).eps
     return terms * eps * (4 * largest(x) * largest(rstd) + 4 * largest(y) + 4)
