@@ -1,8 +1,10 @@
-"""Fixtures: each tier this CPU can run, each backend, and thread counts."""
+"""Fixtures: each tier this CPU can run, each backend, and the folder of real MNIST images."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +15,10 @@ TIERS = tuple(_core.tiers())
 
 
 @pytest.fixture(params=TIERS)
-def tier(request: pytest.FixtureRequest, _restore: None) -> Iterator[str]:
+def tier(request: pytest.FixtureRequest, _restore: None) -> str:
     """Run the test once on each tier this CPU supports."""
     _core.select_tier(request.param)
-    yield request.param
+    return str(request.param)
 
 
 @pytest.fixture(params=["native", "numpy"])
@@ -35,3 +37,15 @@ def _restore() -> Iterator[None]:
     yield
     _core.select_tier(before)
     mlpeak.set_num_threads(0)
+
+
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist-10k"
+
+
+@pytest.fixture
+def mnist_10k() -> Path:
+    """Folder with t10k-images-idx3-ubyte.gz and its labels, or skip."""
+    folder = Path(os.environ.get("MLPEAK_MNIST") or _BESIDE)
+    if not (folder / "t10k-images-idx3-ubyte.gz").is_file():
+        pytest.skip(f"no MNIST in {folder}; set MLPEAK_MNIST to a folder with the t10k files")
+    return folder

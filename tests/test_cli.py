@@ -21,7 +21,6 @@ for package in ("matplotlib", "polars", "rich", "safetensors", "sklearn"):
 import mlpeak  # noqa: E402
 from mlpeak import training  # noqa: E402
 from mlpeak.cli import main  # noqa: E402
-from mnist import mnist_10k  # noqa: E402, F401
 
 QUICK = ["--epochs", "2", "--hidden", "8"]
 
@@ -62,7 +61,7 @@ def test_digits_are_the_default_and_reach_97_percent(capsys):
         assert words in out
 
 
-def test_mnist_reaches_96_percent(mnist_10k):  # noqa: F811
+def test_mnist_reaches_96_percent(mnist_10k):
     command = ["train", str(mnist_10k), "--hidden", "256", "--epochs", "20", "--batch-size", "200"]
     assert main([*command, "--out", "m", "--quiet"]) == 0
     saved = description("m")

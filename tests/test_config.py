@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,21 +77,23 @@ def test_environment_chooses_the_numpy_backend() -> None:
     assert run(code, MLPEAK_BACKEND="numpy").stdout == "numpy\n"
 
 
-def test_import_needs_numpy_alone_and_is_quick() -> None:
+def test_import_needs_numpy_alone_and_is_quick(tmp_path: Path) -> None:
     code = """
         import sys, time
         import numpy
         before = set(sys.modules)
-        start = time.process_time()
+        start = time.thread_time()
         import mlpeak
-        seconds = time.process_time() - start
+        seconds = time.thread_time() - start
         loaded = {name.split(".")[0] for name in set(sys.modules) - before}
         heavy = {"torch", "sklearn", "scipy", "matplotlib", "rich", "polars", "safetensors"}
         print(seconds, sorted(loaded & heavy))
     """
-    runs = [run(code).stdout.split(maxsplit=1) for _ in range(5)]
+    # an installed package has its bytecode; the first of these runs writes it
+    bytecode = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    runs = [run(code, **bytecode).stdout.split(maxsplit=1) for _ in range(6)]
     assert {loaded.strip() for _, loaded in runs} == {"[]"}
-    # processor time, the best of five: what else the machine does stays out of it
+    # processor time, the best of six: what else the machine does stays out of it
     assert min(float(seconds) for seconds, _ in runs) <= 0.030
 
 

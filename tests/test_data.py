@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlpeak.tensor import Tensor, from_numpy
 from numpy.typing import NDArray
 
 from mlpeak import _core, _random, kernels, set_num_threads
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.data import (
     DataLoader,
     Dataset,
@@ -21,7 +21,6 @@ from mlpeak.data import (
     random_split,
     read_idx_folder,
 )
-from mnist import mnist_10k  # noqa: F401 - a fixture
 
 Array = NDArray[Any]
 
@@ -321,7 +320,7 @@ def test_torchs_module_name() -> None:
     assert Tensors is TensorDataset
 
 
-def test_real_images_in_batches(mnist_10k: Path) -> None:  # noqa: F811
+def test_real_images_in_batches(mnist_10k: Path) -> None:
     images, labels = read_idx_folder(mnist_10k)["t10k"]
     loader = DataLoader(TensorDataset(images, labels), 256, shuffle=True, seed=1)
     assert len(loader) == 40

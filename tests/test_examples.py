@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from mnist import mnist_10k  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mlpeak.data import read_idx, read_idx_folder
-from mnist import mnist_10k  # noqa: F401 - a fixture
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 
@@ -144,7 +143,7 @@ def test_folder_refuses_what_does_not_fit(tmp_path: Path) -> None:
         read_idx_folder(tmp_path)
 
 
-def test_reads_real_mnist(mnist_10k: Path) -> None:  # noqa: F811
+def test_reads_real_mnist(mnist_10k: Path) -> None:
     images, labels = read_idx_folder(mnist_10k)["t10k"]
     assert images.shape == (10_000, 28, 28)
     assert images.dtype == labels.dtype == np.uint8

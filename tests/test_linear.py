@@ -103,9 +103,7 @@ def test_bits_do_not_depend_on_tier_or_threads(name: str, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ["identity", "relu", "tanh", "sigmoid", "gelu", "silu"])
-def test_linear_is_matmul_then_bias_then_activation(
-    tier: str, dtype: Any, activation: str
-) -> None:
+def test_linear_is_matmul_then_bias_then_activation(tier: str, dtype: Any, activation: str) -> None:
     rng = np.random.default_rng(3)
     for batch, n_in, n_out in [(1, 3, 1), (7, 300, 65), (64, 17, 10)]:
         x, w, b = matrices(rng, dtype, (batch, n_in), (n_out, n_in), (n_out,))

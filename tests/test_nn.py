@@ -14,8 +14,8 @@ import pytest
 import mlpeak
 from mlpeak import dtypes, nn, optim
 from mlpeak._random import manual_seed
+from mlpeak._tensor import Tensor, from_numpy, tensor
 from mlpeak.nn import functional as F
-from mlpeak.tensor import Tensor, from_numpy, tensor
 
 
 def mlp() -> nn.Sequential:

@@ -10,8 +10,8 @@ import pytest
 
 from mlpeak import nn
 from mlpeak._random import Generator, manual_seed
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.nn import init
-from mlpeak.tensor import Tensor, from_numpy
 
 N = (200, 300)
 

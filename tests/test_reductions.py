@@ -69,9 +69,7 @@ def test_strided_input_and_out(backend: str) -> None:
         ({"axis": 0, "out": np.empty(3)}, TypeError, "out has dtype"),
     ],
 )
-def test_wrong_input_is_named(
-    backend: str, kwargs: Any, error: type[Exception], text: str
-) -> None:
+def test_wrong_input_is_named(backend: str, kwargs: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         kernels.sum(np.ones((2, 3), np.float32), **kwargs)
 

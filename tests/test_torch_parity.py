@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mlpeak import nn, optim
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.nn import functional as F
-from mlpeak.tensor import Tensor, from_numpy
 
 torch = pytest.importorskip("torch")
 

@@ -23,6 +23,8 @@ from mlpeak._random import (
     seed,
     set_rng_state,
 )
+from mlpeak._tensor import *
+from mlpeak._tensor import __all__ as _tensors
 from mlpeak.creation import *
 from mlpeak.creation import __all__ as _creation
 from mlpeak.dtypes import *
@@ -36,8 +38,6 @@ from mlpeak.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from mlpeak.tensor import *
-from mlpeak.tensor import __all__ as _tensor
 
 if TYPE_CHECKING:
     from mlpeak import cuda, data, io, nn, optim, reference, utils
@@ -46,7 +46,7 @@ __all__ = [
     *_creation,
     *_dtypes,
     *_functions,
-    *_tensor,
+    *_tensors,
     "Generator",
     "__version__",
     "config",

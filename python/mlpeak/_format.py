@@ -11,7 +11,7 @@ from mlpeak import dtypes
 from mlpeak.ops.registry import Array
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 _DIGITS = 4
 _SUMMARIZE_ABOVE = 1000  # elements

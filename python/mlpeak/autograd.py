@@ -22,7 +22,7 @@ from mlpeak.grad_mode import mode
 from mlpeak.ops.registry import Array, Context, Op
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 
 class Version:

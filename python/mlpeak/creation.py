@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike
 
 from mlpeak import _random, kernels
 from mlpeak._device import check_device
+from mlpeak._tensor import Tensor, as_tensor, from_numpy, is_tensor, tensor
 from mlpeak.dtypes import DType, check_dtype, get_default_dtype, int64, scalar_dtype
 from mlpeak.functions.shapes import sizes_of
-from mlpeak.tensor import Tensor, as_tensor, from_numpy, is_tensor, tensor
 
 __all__ = [
     "arange",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mlpeak import _random, kernels
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 Sample = TypeVar("Sample", covariant=True)
 
@@ -58,7 +58,7 @@ class TensorDataset(Dataset["tuple[Tensor, ...]"]):
     tensors: tuple[Tensor, ...]
 
     def __init__(self, *tensors: Tensor | NDArray[Any]) -> None:
-        from mlpeak.tensor import Tensor, from_numpy
+        from mlpeak._tensor import Tensor, from_numpy
 
         if not tensors:
             raise ValueError("TensorDataset: tensors is empty; expected at least one")

@@ -120,7 +120,7 @@ class DataLoader:
 
 
 def _batch(dataset: Dataset[Any] | Sequence[Any], indices: NDArray[np.int64]) -> Any:
-    from mlpeak.tensor import from_numpy
+    from mlpeak._tensor import from_numpy
 
     if type(dataset) is Subset:
         return _batch(dataset.dataset, dataset.indices[indices])
@@ -154,7 +154,7 @@ def default_collate(samples: Sequence[Any]) -> Any:
     TypeError
         If samples are of another type.
     """
-    from mlpeak.tensor import Tensor, from_numpy
+    from mlpeak._tensor import Tensor, from_numpy
 
     first = samples[0]
     if isinstance(first, Tensor):

@@ -15,7 +15,7 @@ from mlpeak.ops.arithmetic import CAST
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

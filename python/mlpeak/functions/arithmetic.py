@@ -14,7 +14,7 @@ from mlpeak.ops import arithmetic as ops
 from mlpeak.ops.registry import Op
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 Operand = Any  # a tensor, a NumPy array or a number
 

@@ -16,7 +16,7 @@ from mlpeak.ops.arithmetic import CLONE
 from mlpeak.ops.registry import Array
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 
 def to_array(function: str, data: Any, dtype: DTypeLike | None, copy: bool) -> Array:

@@ -13,7 +13,7 @@ from mlpeak.ops.activations import ACTIVATIONS
 from mlpeak.ops.arithmetic import MUL, SQRT
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 
 def exp(input: Tensor) -> Tensor:

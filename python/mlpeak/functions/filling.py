@@ -9,7 +9,7 @@ from mlpeak.autograd import apply_inplace
 from mlpeak.ops.arithmetic import COPY
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 
 def _fill(self: Tensor, kernel: Any, a: float, b: float, generator: Any) -> Tensor:

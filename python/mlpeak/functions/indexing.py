@@ -12,7 +12,7 @@ from mlpeak.ops import indexing as ops
 from mlpeak.ops.arithmetic import COPY
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 Key = Any
 _WHOLE = slice(None)

@@ -9,7 +9,7 @@ from mlpeak.functions.shapes import unsqueeze
 from mlpeak.ops.matmul import MATMUL
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:

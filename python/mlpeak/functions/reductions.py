@@ -18,7 +18,7 @@ from mlpeak.ops.indexing import GATHER
 from mlpeak.ops.registry import Op
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 Dims = int | tuple[int, ...] | list[int] | None
 

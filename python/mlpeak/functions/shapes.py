@@ -13,7 +13,7 @@ from mlpeak.ops import shapes as ops
 from mlpeak.ops.indexing import SLICE
 
 if TYPE_CHECKING:
-    from mlpeak.tensor import Tensor
+    from mlpeak._tensor import Tensor
 
 
 def sizes_of(function: str, given: tuple[Any, ...]) -> tuple[int, ...]:

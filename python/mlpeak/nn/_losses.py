@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.autograd import apply
 from mlpeak.ops.losses import LOSSES
-from mlpeak.tensor import Tensor, from_numpy
 
 
 def reduction_name(size_average: bool | None, reduce: bool | None, reduction: str) -> str:

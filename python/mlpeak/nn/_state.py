@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mlpeak._device import check_device
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.dtypes import get_default_dtype
 from mlpeak.nn.parameter import Parameter
-from mlpeak.tensor import Tensor, from_numpy
 
 if TYPE_CHECKING:
     from mlpeak.nn.module import Member

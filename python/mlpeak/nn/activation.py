@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mlpeak._tensor import Tensor
 from mlpeak.autograd import apply
 from mlpeak.nn import functional as F
 from mlpeak.nn.module import Module
 from mlpeak.ops.activations import ACTIVATIONS
-from mlpeak.tensor import Tensor
 
 __all__ = [
     "ELU",

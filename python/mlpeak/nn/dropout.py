@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mlpeak._tensor import Tensor
 from mlpeak.nn import functional as F
 from mlpeak.nn.module import Module
-from mlpeak.tensor import Tensor
 
 __all__ = ["Dropout"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlpeak._tensor import Tensor
 from mlpeak.nn.module import Module
-from mlpeak.tensor import Tensor
 
 __all__ = ["Flatten", "Unflatten"]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.autograd import apply
 from mlpeak.nn._losses import (
     binary_cross_entropy,
@@ -32,7 +33,6 @@ from mlpeak.ops.linear import linear as _linear
 from mlpeak.ops.norms import batch_norm as _batch_norm
 from mlpeak.ops.norms import layer_norm as _layer_norm
 from mlpeak.ops.norms import rms_norm as _rms_norm
-from mlpeak.tensor import Tensor, from_numpy
 
 __all__ = [
     "batch_norm",

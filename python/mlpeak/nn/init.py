@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from mlpeak import _random, kernels
 from mlpeak._random import Generator
+from mlpeak._tensor import Tensor
 from mlpeak.nn._state import overwrite
-from mlpeak.tensor import Tensor
 
 __all__ = [
     "calculate_gain",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mlpeak._tensor import Tensor
 from mlpeak.nn import functional as F
 from mlpeak.nn import init
 from mlpeak.nn._state import empty_parameter
 from mlpeak.nn.module import Module
-from mlpeak.tensor import Tensor
 
 __all__ = ["Identity", "Linear"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mlpeak._tensor import Tensor
 from mlpeak.nn import functional as F
 from mlpeak.nn._losses import reduction_name
 from mlpeak.nn.module import Module
-from mlpeak.tensor import Tensor
 
 __all__ = [
     "BCELoss",

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from mlpeak import dtypes
+from mlpeak._tensor import Tensor
 from mlpeak.nn import _state
 from mlpeak.nn.parameter import Parameter
-from mlpeak.tensor import Tensor
 
 __all__ = ["Module"]
 

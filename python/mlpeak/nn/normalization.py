@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.dtypes import get_default_dtype
 from mlpeak.nn import functional as F
 from mlpeak.nn import init
 from mlpeak.nn._state import empty_parameter, overwrite
 from mlpeak.nn.module import Module
-from mlpeak.tensor import Tensor, from_numpy
 
 __all__ = ["BatchNorm1d", "LayerNorm", "RMSNorm"]
 

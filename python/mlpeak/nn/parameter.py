@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpeak.tensor import Tensor
+from mlpeak._tensor import Tensor
 
 __all__ = ["Parameter"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from mlpeak._tensor import Tensor
 from mlpeak.nn import functional as F
 from mlpeak.nn import init
 from mlpeak.nn._state import empty_parameter
 from mlpeak.nn.module import Module
 from mlpeak.nn.parameter import Parameter
-from mlpeak.tensor import Tensor
 
 __all__ = ["Embedding"]
 

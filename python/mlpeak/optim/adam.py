@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlpeak import kernels
+from mlpeak._tensor import Tensor
 from mlpeak.optim.optimizer import (
     Array,
     Optimizer,
@@ -13,7 +14,6 @@ from mlpeak.optim.optimizer import (
     check_implementation,
     check_not_negative,
 )
-from mlpeak.tensor import Tensor
 
 __all__ = ["Adam", "AdamW"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.grad_mode import enable_grad
 from mlpeak.nn._state import as_array, zero_grad
-from mlpeak.tensor import Tensor, from_numpy
 
 __all__ = ["Optimizer"]
 

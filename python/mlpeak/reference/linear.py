@@ -59,9 +59,7 @@ def matmul(
     left, right = (a.T if transpose_a else a), (b.T if transpose_b else b)
     if right.shape[0] != left.shape[1]:
         layout = "(n, k)" if transpose_b else "(k, n)"
-        raise ValueError(
-            f"{f}: b has shape {b.shape}; expected {layout} with k = {left.shape[1]}"
-        )
+        raise ValueError(f"{f}: b has shape {b.shape}; expected {layout} with k = {left.shape[1]}")
     shape = (left.shape[0], right.shape[1])
     c = _check.write(f, "out", out, a.dtype, shape, apart_from=(("a", a), ("b", b)))
     return _product(left, right, c)

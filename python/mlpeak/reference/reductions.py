@@ -36,9 +36,7 @@ def _reduce(
         count *= x.shape[a]
     if average and count == 0:
         raise ValueError(f"{function}: x has no elements to average along axis")
-    shape = tuple(
-        1 if i in axes else d for i, d in enumerate(x.shape) if keepdims or i not in axes
-    )
+    shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape) if keepdims or i not in axes)
     y = _check.write(function, "out", out, x.dtype, shape, apart_from=(("x", x),))
     total = np.sum(x, axis=axes, keepdims=keepdims, dtype=np.float64)
     y[...] = total / count if average else total
