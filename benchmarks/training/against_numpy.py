@@ -1,11 +1,12 @@
 """Kernels and whole training steps against the same written by hand in NumPy.
 
-    python benchmarks/training/against_numpy.py [--threads N] [--rounds N] [--json FILE]
+    python benchmarks/training/against_numpy.py [--rounds N] [--json FILE]
 
-Both run in this process, pinned to N cores, with as many threads; the rounds alternate between
-them, so a noisy machine meets both alike. Printed are medians and their ratio; the spread is the
-quartiles' distance over the median. NumPy's side is what a careful user writes: float32 throughout,
-preallocated where NumPy lets it (``out=``), in-place updates.
+Both run in this process, pinned to one core with one thread each (with more, OpenBLAS's waiting
+threads would take the cores from the other side); the rounds alternate between them, so a noisy
+machine meets both alike. Printed are medians and their ratio; the spread is the quartiles' distance
+over the median. NumPy's side is what a careful user writes: float32 throughout, preallocated where
+NumPy lets it (``out=``), in-place updates.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -26,15 +26,12 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 Pair = tuple[Callable[[], Any], Callable[[], Any]]
 
 
-def pin(threads: int) -> None:
-    """Pin to `threads` cores and tell every library; must run before NumPy is imported."""
+def pin() -> None:
+    """Pin to one core and tell every library; must run before NumPy is imported."""
     for variable in THREAD_VARIABLES:
-        os.environ[variable] = str(threads)
+        os.environ[variable] = "1"
     if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) < threads:
-            sys.exit(f"--threads is {threads}; this process may use {len(cores)} cores")
-        os.sched_setaffinity(0, cores[:threads])
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def numpy_step(sizes: list[int], batch: int) -> Callable[[], Any]:
@@ -263,19 +260,18 @@ def measure(pair: Pair, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    pin(options.threads)
+    pin()
 
     import numpy as np
 
     import mlpeak
 
     config = mlpeak.config()
-    print(f"{platform.processor() or platform.machine()}, tier {config['tier']}, ", end="")
-    print(f"{options.threads} thread(s), NumPy {np.__version__}, medians of {options.rounds}\n")
+    print(f"{platform.machine()}, tier {config['tier']}, ", end="")
+    print(f"one core, NumPy {np.__version__}, medians of {options.rounds}\n")
     print("| what | NumPy, us | mlpeak, us | times faster | spread |")
     print("|---|---:|---:|---:|---:|")
     results = {}
