@@ -113,6 +113,49 @@ def test_linear_is_matmul_then_bias_then_activation(tier: str, dtype: Any, activ
         np.testing.assert_array_equal(y, getattr(kernels, activation)(pre))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_packed_weight_gives_the_same_bits(tier: str, dtype: Any) -> None:
+    rng = np.random.default_rng(6)
+    for n_out in (1, 15, 16, 63, 64, 65, 128, 130, 257, 600):
+        for n_in in (0, 1, 255, 256, 257, 520):
+            w, b = matrices(rng, dtype, (n_out, n_in), (n_out,))
+            packed = kernels.pack(w)
+            assert packed.shape == (n_out, n_in)
+            assert packed.dtype == dtype
+            for batch in (0, 1, 2, 3, 6, 7, 40):
+                (x,) = matrices(rng, dtype, (batch, n_in))
+                for threads in (1, 2):
+                    mlpeak.set_num_threads(threads)
+                    np.testing.assert_array_equal(
+                        kernels.linear(x, packed, b, "relu"), kernels.linear(x, w, b, "relu")
+                    )
+
+
+def test_packed_weight_is_a_copy_and_is_checked(backend: str) -> None:
+    w = np.ones((3, 2), np.float32)
+    packed = kernels.pack(w)
+    w[:] = 7
+    np.testing.assert_array_equal(kernels.linear(f32(1, 2), packed), [[2, 2, 2]])
+    with pytest.raises(ValueError, match=r"w has shape \(3, 2\); expected .* = \(3, 4\)"):
+        kernels.linear(f32(1, 4), packed)
+    with pytest.raises(TypeError, match="w has dtype float32"):
+        kernels.linear(np.ones((1, 2)), packed)
+    with pytest.raises(ValueError, match="w has shape"):
+        kernels.pack(f32(3))
+    with pytest.raises(TypeError, match="w is list"):
+        kernels.pack([[1.0]])
+
+
+def test_packed_weight_belongs_to_its_tier() -> None:
+    packed = kernels.pack(f32(3, 2))
+    other = next((t for t in _core.tiers() if t != _core.tier()), None)
+    if other is None:
+        pytest.skip("this CPU has one tier")
+    _core.select_tier(other)
+    with pytest.raises(ValueError, match="w was packed on tier"):
+        kernels.linear(f32(1, 2), packed)
+
+
 @pytest.mark.parametrize("activation", ["identity", "relu", "tanh", "gelu", "softplus"])
 def test_gradients_match_central_differences(backend: str, activation: str) -> None:
     rng = np.random.default_rng(4)

@@ -1,6 +1,8 @@
 // Matrix products and the fully connected layer.
 #include <memory>
+#include <optional>
 #include <string>
+#include <variant>
 
 #include "bindings/args.h"
 #include "bindings/bindings.h"
@@ -18,6 +20,8 @@ Activation activation_named(Arg arg, const std::string& name) {
   if (!found) value_error(arg, "is '" + name + "'; expected one of " + activation_names());
   return found->id;
 }
+
+constexpr char kWeightLayout[] = "(out_features, in_features)";
 
 template <class T>
 MatrixView<T> view(const In& x, bool transpose) {
@@ -49,37 +53,94 @@ py::array matmul(py::handle a_object, py::handle b_object, bool transpose_a, boo
   return out.array;
 }
 
+/// kernels.pack's result: a weight of either dtype.
+struct Packed {
+  std::variant<PackedWeight<float>, PackedWeight<double>> weight;
+
+  DType dtype() const { return weight.index() == 0 ? DType::f32 : DType::f64; }
+  int64_t out() const {
+    return std::visit([](const auto& w) { return w.out(); }, weight);
+  }
+  int64_t in() const {
+    return std::visit([](const auto& w) { return w.in(); }, weight);
+  }
+  const Tier& tier() const {
+    return std::visit([](const auto& w) -> const Tier& { return w.tier(); }, weight);
+  }
+};
+
+Packed pack(py::handle w_object) {
+  In w({"pack", "w"}, w_object);
+  w.expect_ndim(2, kWeightLayout);
+  return with_dtype(w.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    return Packed{PackedWeight<T>(w.shape[0], w.shape[1], w.data<T>())};
+  });
+}
+
 py::array linear(py::handle x_object, py::handle w_object, py::handle b_object,
                  const std::string& activation_name, py::handle out_object, py::handle pre_object) {
   const char* function = "linear";
+  const Arg w_arg{function, "w"};
   const Activation activation = activation_named({function, "activation"}, activation_name);
   In x({function, "x"}, x_object);
-  In w({function, "w"}, w_object, x);
   x.expect_ndim(2, "(batch, in_features)");
-  w.expect_ndim(2, "(out_features, in_features)");
-  const int64_t batch = x.shape[0], in = x.shape[1], out_features = w.shape[0];
-  w.expect_shape({out_features, in}, "(out_features, in_features)");
+  const int64_t batch = x.shape[0], in = x.shape[1];
+
+  const Packed* packed = nullptr;
+  std::optional<In> w;
+  int64_t out_features;
+  if (py::isinstance<Packed>(w_object)) {
+    packed = w_object.cast<const Packed*>();
+    out_features = packed->out();
+    if (packed->dtype() != x.dtype)
+      type_error(w_arg, std::string("has dtype ") + dtype_name(packed->dtype()) + "; expected " +
+                            dtype_name(x.dtype) + " like x");
+    if (packed->in() != in)
+      value_error(w_arg, "has shape " + Shape{out_features, packed->in()}.text() + "; expected " +
+                             kWeightLayout + " = " + Shape{out_features, in}.text());
+    if (&packed->tier() != &current_tier())
+      value_error(w_arg, std::string("was packed on tier ") + packed->tier().name +
+                             "; expected one packed on " + current_tier().name);
+  } else {
+    w.emplace(w_arg, w_object, x);
+    w->expect_ndim(2, kWeightLayout);
+    out_features = w->shape[0];
+    w->expect_shape({out_features, in}, kWeightLayout);
+  }
+
   Out out({function, "out"}, out_object, x.dtype, {batch, out_features});
-  out.must_not_overlap(x).must_not_overlap(w);
-  std::unique_ptr<In> b;
+  std::optional<In> b;
   if (given(b_object)) {
-    b = std::make_unique<In>(Arg{function, "b"}, b_object, x);
+    b.emplace(Arg{function, "b"}, b_object, x);
     b->expect_shape({out_features}, "(out_features,)");
-    out.must_not_overlap(*b);
   }
-  std::unique_ptr<Out> pre;
+  std::optional<Out> pre;
   if (given(pre_object)) {
-    pre = std::make_unique<Out>(Arg{function, "pre"}, pre_object, x.dtype,
-                                Shape{batch, out_features});
-    pre->must_not_overlap(x).must_not_overlap(w).must_not_overlap(out);
-    if (b) pre->must_not_overlap(*b);
+    pre.emplace(Arg{function, "pre"}, pre_object, x.dtype, Shape{batch, out_features});
+    pre->must_not_overlap(out);
   }
+  for (Out* written : {&out, pre ? &*pre : nullptr}) {
+    if (!written) continue;
+    written->must_not_overlap(x);
+    if (w) written->must_not_overlap(*w);
+    if (b) written->must_not_overlap(*b);
+  }
+
   with_dtype(x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const T *x_data = x.data<T>(), *w_data = w.data<T>(), *b_data = b ? b->data<T>() : nullptr;
-    T *y = out.data<T>(), *pre_data = pre ? pre->data<T>() : nullptr;
+    const LinearForward<T> call{batch,
+                                in,
+                                out_features,
+                                x.data<T>(),
+                                w ? w->data<T>() : nullptr,
+                                packed ? std::get_if<PackedWeight<T>>(&packed->weight) : nullptr,
+                                b ? b->data<T>() : nullptr,
+                                activation,
+                                out.data<T>(),
+                                pre ? pre->data<T>() : nullptr};
     py::gil_scoped_release release;
-    linear_forward(batch, in, out_features, x_data, w_data, b_data, activation, y, pre_data);
+    linear_forward(call);
   });
   return out.array;
 }
@@ -90,9 +151,9 @@ py::array linear_backward_input(py::handle grad_object, py::handle w_object,
   In g({function, "grad_output"}, grad_object);
   In w({function, "w"}, w_object, g);
   g.expect_ndim(2, "(batch, out_features)");
-  w.expect_ndim(2, "(out_features, in_features)");
+  w.expect_ndim(2, kWeightLayout);
   const int64_t batch = g.shape[0], out_features = g.shape[1], in = w.shape[1];
-  w.expect_shape({out_features, in}, "(out_features, in_features)");
+  w.expect_shape({out_features, in}, kWeightLayout);
   Out out({function, "out"}, out_object, g.dtype, {batch, in});
   out.must_not_overlap(g).must_not_overlap(w);
   with_dtype(g.dtype, [&](auto tag) {
@@ -151,10 +212,10 @@ py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handl
   In w({function, "w"}, w_object, g);
   g.expect_ndim(2, "(batch, out_features)");
   x.expect_ndim(2, "(batch, in_features)");
-  w.expect_ndim(2, "(out_features, in_features)");
+  w.expect_ndim(2, kWeightLayout);
   const int64_t batch = g.shape[0], out_features = g.shape[1], in = x.shape[1];
   x.expect_shape({batch, in}, "(batch, in_features)");
-  w.expect_shape({out_features, in}, "(out_features, in_features)");
+  w.expect_shape({out_features, in}, kWeightLayout);
   std::unique_ptr<In> saved;
   if (given(saved_object)) {
     saved = std::make_unique<In>(Arg{function, "saved"}, saved_object, g);
@@ -196,6 +257,16 @@ void init_linear(py::module_& m) {
   const py::none none;
   m.def("matmul", &matmul, arg("a"), arg("b"), arg("transpose_a") = false,
         arg("transpose_b") = false, arg("out") = none);
+  py::class_<Packed>(m, "PackedWeight", "A weight packed by `mlpeak.kernels.pack`.")
+      .def_property_readonly("shape",
+                             [](const Packed& p) { return py::make_tuple(p.out(), p.in()); })
+      .def_property_readonly("dtype",
+                             [](const Packed& p) { return py::dtype(dtype_name(p.dtype())); })
+      .def("__repr__", [](const Packed& p) {
+        return "PackedWeight(shape=" + Shape{p.out(), p.in()}.text() +
+               ", dtype=" + dtype_name(p.dtype()) + ")";
+      });
+  m.def("pack", &pack, arg("w"));
   m.def("linear", &linear, arg("x"), arg("w"), arg("b") = none, arg("activation") = "identity",
         arg("out") = none, arg("pre") = none);
   m.def("linear_backward_input", &linear_backward_input, arg("grad_output"), arg("w"),

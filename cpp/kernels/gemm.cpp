@@ -25,6 +25,8 @@ constexpr int kRows = 6, kVectors = 2;  // 12 sums + 2 of B + 1 of A = 15 of 16 
 constexpr int kRows = 2, kVectors = 4;
 #endif
 
+constexpr int kWideRows = 2;  // 2 x 8 sums + 8 of B + 1 of A = 25 registers
+
 template <class T>
 constexpr int kColumns = kVectors * Vec<T>::kLanes;
 
@@ -45,11 +47,11 @@ constexpr T smaller(T a, T b) {
 }
 
 /// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
-/// B's register v at step p is b[p * ldb + v * lanes]. The last register of each row of C is
-/// masked.
+/// B's register v at step p is b[p * ldb + v * lanes]; registers from kVectors on are those of the
+/// next panel, which begins `panel` elements further. The last register of each row of C is masked.
 template <class T, int rows, int vectors>
-void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb, T* c,
-          int64_t ldc, Mask<T> last, bool first_block) {
+void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+          int64_t panel, T* c, int64_t ldc, Mask<T> last, bool first_block) {
   constexpr int kWidth = Vec<T>::kLanes;
   Vec<T> sum[rows][vectors];
 #pragma GCC unroll 16
@@ -65,7 +67,8 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
   for (int64_t p = 0; p < k; ++p) {
     Vec<T> line[vectors];
 #pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) line[v] = load(b + v * kWidth);
+    for (int v = 0; v < vectors; ++v)
+      line[v] = load(b + (v < kVectors ? v * kWidth : panel + (v - kVectors) * kWidth));
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const Vec<T> x = set1(a[i * a_row]);
@@ -87,13 +90,15 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
 }
 
 template <class T>
-using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, T*, int64_t,
-                              Mask<T>, bool);
+using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, int64_t, T*,
+                              int64_t, Mask<T>, bool);
 
-/// The tile of every size up to kRows x kVectors, for the edges of C.
+/// The tile of every size up to kRows x kVectors, for the edges of C; and, for so few rows that one
+/// panel has too few sums to hide the FMA's latency, tiles of two panels.
 template <class T>
 struct Tiles {
   TileFunction<T> of[kRows + 1][kVectors + 1];
+  TileFunction<T> wide[kWideRows + 1];
   template <int rows, int vectors>
   constexpr void fill() {
     of[rows][vectors] = tile<T, rows, vectors>;
@@ -102,7 +107,11 @@ struct Tiles {
     else if constexpr (rows > 1)
       fill<rows - 1, kVectors>();
   }
-  constexpr Tiles() : of{} { fill<kRows, kVectors>(); }
+  constexpr Tiles() : of{}, wide{} {
+    fill<kRows, kVectors>();
+    wide[1] = tile<T, 1, 2 * kVectors>;
+    wide[2] = tile<T, 2, 2 * kVectors>;
+  }
 };
 template <class T>
 constexpr Tiles<T> kTiles{};
@@ -173,16 +182,38 @@ int64_t workspace_size(int64_t m, int64_t n, int64_t k) {
   return packed_b_size<T>(n, k) + smaller(m, kBlockRows) * smaller(k, kDepth);
 }
 
+/// Where the panels of one block of B stand: panel j begins at data + j * step, its rows are ld
+/// apart.
 template <class T>
-void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
-              const Epilogue<T>& epilogue, T* workspace) {
+struct Block {
+  const T* data;
+  int64_t step, ld;
+};
+
+/// Where the rows of a block of A stand: packed in strips, or as they are.
+template <class T>
+struct RowSource {
+  const T* data;
+  int64_t row, col;
+  bool packed;
+
+  const T* at(int64_t i, int64_t kc) const { return data + (packed ? i * kc : i * row); }
+  int64_t row_stride() const { return packed ? 1 : row; }
+  int64_t step(int rows) const { return packed ? rows : col; }
+};
+
+template <class T>
+void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const MatrixView<T>* b,
+                  const PackedPanels<T>* packed, T* c, int64_t ldc, const Epilogue<T>& epilogue,
+                  T* workspace) {
   constexpr int64_t kPanel = kColumns<T>;
+  constexpr int64_t kLanes = Vec<T>::kLanes;
   T* const packed_b = workspace;
   T* const packed_a = workspace + packed_b_size<T>(n, k);
   // A strip of A is read once for each panel of B, so packing it pays from the third panel on; a
   // panel of B is read once for each strip of A.
-  const bool pack_a = n > 2 * kPanel;
-  const bool pack_b = b.col != 1 || m > 2 * kRows;
+  const bool pack_a = n > 2 * kPanel && m > kWideRows;
+  const bool pack_b = b && (b->col != 1 || m > 2 * kRows);
   const bool has_epilogue = epilogue.bias || epilogue.pre || epilogue.activation;
 
   for (int64_t jc = 0; jc < n; jc += kBlockColumns) {
@@ -191,37 +222,48 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b,
     int64_t pc = 0;
     do {  // once even for k = 0: C is then epilogue(0)
       const int64_t kc = smaller(kDepth, k - pc);
-      const T* block_b = b.data + pc * b.row + jc * b.col;
-      if (pack_b)
-        pack_panels(kc, nc, block_b, b.row, b.col, packed_b);
-      else if (edge < nc)
-        pack_panels(kc, nc - edge, block_b + edge, b.row, b.col, packed_b + edge * kc);
+      Block<T> full{packed_b, kc, kPanel};
+      Block<T> rest = full;
+      if (packed) {
+        full.data =
+            packed->data + pc * round_up(packed->columns, kPanel) + (packed->first + jc) * kc;
+        rest = full;
+      } else {
+        const T* block_b = b->data + pc * b->row + jc * b->col;
+        if (pack_b) {
+          pack_panels(kc, nc, block_b, b->row, b->col, packed_b);
+        } else {
+          full = {block_b, 1, b->row};
+          if (edge < nc)
+            pack_panels(kc, nc - edge, block_b + edge, b->row, b->col, packed_b + edge * kc);
+        }
+      }
 
       for (int64_t ic = 0; ic < m; ic += kBlockRows) {
         const int64_t mc = smaller(kBlockRows, m - ic);
         const T* block_a = a.data + ic * a.row + pc * a.col;
         if (pack_a) pack_strips(mc, kc, block_a, a.row, a.col, packed_a);
+        const RowSource<T> source{pack_a ? packed_a : block_a, a.row, a.col, pack_a};
 
-        for (int64_t j = 0; j < nc; j += kPanel) {
-          const int64_t width = smaller(kPanel, nc - j);
-          const int vectors = int((width + Vec<T>::kLanes - 1) / Vec<T>::kLanes);
-          const Mask<T> last = first_n<T>(width - (vectors - 1) * Vec<T>::kLanes);
-          const bool direct = !pack_b && j < edge;
-          const T* panel = direct ? block_b + j : packed_b + j * kc;
-          const int64_t ldb = direct ? b.row : kPanel;
+        for (int64_t j = 0; j < nc;) {
+          const Block<T>& block = j < edge ? full : rest;
+          const bool wide = m <= kWideRows && j + 2 * kPanel <= edge;
+          const int64_t width = wide ? 2 * kPanel : smaller(kPanel, nc - j);
+          const int vectors = int((width + kLanes - 1) / kLanes);
+          const Mask<T> last = first_n<T>(width - (vectors - 1) * kLanes);
 
           for (int64_t i = 0; i < mc; i += kRows) {
             const int rows = int(smaller<int64_t>(kRows, mc - i));
             T* corner = c + (ic + i) * ldc + jc + j;
-            const auto run = kTiles<T>.of[rows][vectors];
-            if (pack_a)
-              run(kc, packed_a + i * kc, 1, rows, panel, ldb, corner, ldc, last, pc == 0);
-            else
-              run(kc, block_a + i * a.row, a.row, a.col, panel, ldb, corner, ldc, last, pc == 0);
+            const auto run = wide ? kTiles<T>.wide[rows] : kTiles<T>.of[rows][vectors];
+            run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
+                block.data + j * block.step, block.ld, kPanel * block.step, corner, ldc, last,
+                pc == 0);
             if (has_epilogue && pc + kc >= k)
               for (int r = 0; r < rows; ++r)
                 finish(c, (ic + i + r) * ldc + jc + j, jc + j, width, epilogue);
           }
+          j += width;
         }
       }
       pc += kDepth;
@@ -230,8 +272,33 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b,
 }
 
 template <class T>
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
+              const Epilogue<T>& epilogue, T* workspace) {
+  multiply_any<T>(m, n, k, a, &b, nullptr, c, ldc, epilogue, workspace);
+}
+
+template <class T>
+void multiply_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
+                     int64_t ldc, const Epilogue<T>& epilogue, T* workspace) {
+  multiply_any<T>(m, n, k, a, nullptr, &b, c, ldc, epilogue, workspace);
+}
+
+template <class T>
+int64_t packed_size(int64_t n, int64_t k) {
+  return round_up(n, kColumns<T>) * k;
+}
+
+template <class T>
+void pack(int64_t n, int64_t k, MatrixView<T> b, T* out) {
+  for (int64_t pc = 0; pc < k; pc += kDepth)
+    pack_panels(smaller(kDepth, k - pc), n, b.data + pc * b.row, b.row, b.col,
+                out + pc * round_up(n, kColumns<T>));
+}
+
+template <class T>
 GemmKernels<T> gemm_kernels() {
-  return {multiply<T>, workspace_size<T>, kRows, kColumns<T>};
+  return {multiply<T>, multiply_packed<T>, workspace_size<T>, pack<T>, packed_size<T>,
+          kRows,       kColumns<T>};
 }
 
 }  // namespace

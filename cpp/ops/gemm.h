@@ -12,4 +12,9 @@ template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
           const Epilogue<T>& epilogue = {});
 
+/// The same with B packed ahead by pack_matrix.
+template <class T>
+void gemm_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
+                 int64_t ldc, const Epilogue<T>& epilogue = {});
+
 }  // namespace mlpeak

@@ -8,16 +8,29 @@
 namespace mlpeak {
 
 template <class T>
-void linear_forward(int64_t batch, int64_t in, int64_t out, const T* x, const T* w, const T* b,
-                    Activation activation, T* y, T* pre) {
+PackedWeight<T>::PackedWeight(int64_t out, int64_t in, const T* w)
+    : out_(out),
+      in_(in),
+      tier_(&current_tier()),
+      memory_(size_t(kernels<T>().gemm.packed_size(out, in)) * sizeof(T)) {
+  kernels<T>().gemm.pack(out, in, {w, 1, in}, static_cast<T*>(memory_.data()));
+}
+
+template <class T>
+void linear_forward(const LinearForward<T>& call) {
   Epilogue<T> epilogue;
-  epilogue.bias = b;
-  epilogue.pre = pre;
-  if (activation != Activation::identity) {
-    epilogue.activation = kernels<T>().elementwise.forward[int(activation)];
-    epilogue.params = info(activation).params;
+  epilogue.bias = call.b;
+  epilogue.pre = call.pre;
+  if (call.activation != Activation::identity) {
+    epilogue.activation = kernels<T>().elementwise.forward[int(call.activation)];
+    epilogue.params = info(call.activation).params;
   }
-  gemm<T>(batch, out, in, {x, in, 1}, {w, 1, in}, y, out, epilogue);
+  const MatrixView<T> x{call.x, call.in, 1};
+  if (call.packed)
+    gemm_packed<T>(call.batch, call.out, call.in, x, call.packed->panels(), call.y, call.out,
+                   epilogue);
+  else
+    gemm<T>(call.batch, call.out, call.in, x, {call.w, 1, call.in}, call.y, call.out, epilogue);
 }
 
 template <class T>
@@ -34,9 +47,9 @@ void linear_backward(const LinearBackward<T>& call) {
   sum_axis(grad_z, 1, batch, out, 1.0, call.grad_b);
 }
 
-#define MLPEAK_INSTANTIATE(T)                                                           \
-  template void linear_forward(int64_t, int64_t, int64_t, const T*, const T*, const T*, \
-                               Activation, T*, T*);                                     \
+#define MLPEAK_INSTANTIATE(T)                            \
+  template class PackedWeight<T>;                        \
+  template void linear_forward(const LinearForward<T>&); \
   template void linear_backward(const LinearBackward<T>&);
 MLPEAK_INSTANTIATE(float)
 MLPEAK_INSTANTIATE(double)

@@ -4,14 +4,46 @@
 #include <cstdint>
 
 #include "mlpeak/activation.h"
+#include "mlpeak/tier.h"
+#include "runtime/arena.h"
 
 namespace mlpeak {
 
-/// y = f(pre), pre = x Wᵀ + b. x (batch, in), w (out, in), b (out,) or null, y (batch, out);
-/// pre (batch, out) is stored where it is not null. The activation takes its default parameters.
+/// A weight (out, in) packed for linear_forward on one tier: a copy, which does not follow changes
+/// of the original.
 template <class T>
-void linear_forward(int64_t batch, int64_t in, int64_t out, const T* x, const T* w, const T* b,
-                    Activation activation, T* y, T* pre);
+class PackedWeight {
+ public:
+  /// Throws std::bad_alloc.
+  PackedWeight(int64_t out, int64_t in, const T* w);
+
+  int64_t out() const { return out_; }
+  int64_t in() const { return in_; }
+  const Tier& tier() const { return *tier_; }
+  PackedPanels<T> panels() const { return {static_cast<const T*>(memory_.data()), out_, 0}; }
+
+ private:
+  int64_t out_, in_;
+  const Tier* tier_;
+  AlignedMemory memory_;
+};
+
+/// y = f(pre), pre = x Wᵀ + b. x (batch, in), b (out,) or null, y (batch, out); pre (batch, out) is
+/// stored where it is not null. W (out, in) comes as it is in `w` or, where that is null, packed.
+/// The activation takes its default parameters.
+template <class T>
+struct LinearForward {
+  int64_t batch, in, out;
+  const T* x;
+  const T* w;
+  const PackedWeight<T>* packed;
+  const T* b;
+  Activation activation;
+  T* y;
+  T* pre;
+};
+template <class T>
+void linear_forward(const LinearForward<T>& call);
 
 /// The gradients of a linear layer; all arrays C-contiguous and apart from each other.
 template <class T>

@@ -2,32 +2,34 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 namespace mlpeak {
-namespace {
 
-struct Arena {
-  void* memory = nullptr;
-  size_t size = 0;
-  ~Arena() { std::free(memory); }
-};
+AlignedMemory::AlignedMemory(size_t bytes)
+    : data_(std::aligned_alloc(64, bytes < 64 ? 64 : (bytes + 63) / 64 * 64)) {
+  if (!data_) throw std::bad_alloc();
+}
 
-thread_local Arena t_arena;
+AlignedMemory& AlignedMemory::operator=(AlignedMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  return *this;
+}
 
-}  // namespace
+AlignedMemory::~AlignedMemory() {
+  std::free(data_);
+}
 
 void* scratch_bytes(size_t bytes) {
-  Arena& arena = t_arena;
-  if (bytes > arena.size) {
-    std::free(arena.memory);
-    arena.size = (bytes + 4095) / 4096 * 4096;
-    arena.memory = std::aligned_alloc(64, arena.size);
-    if (!arena.memory) {
-      arena.size = 0;
-      throw std::bad_alloc();
-    }
+  thread_local AlignedMemory t_memory;
+  thread_local size_t t_size = 0;
+  if (bytes > t_size || !t_memory.data()) {
+    t_size = 0;
+    t_memory = AlignedMemory();  // the old block goes before the new one comes
+    t_memory = AlignedMemory(bytes);
+    t_size = bytes;
   }
-  return arena.memory;
+  return t_memory.data();
 }
 
 }  // namespace mlpeak

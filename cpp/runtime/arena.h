@@ -15,4 +15,19 @@ T* scratch(int64_t elements) {
   return static_cast<T*>(scratch_bytes(size_t(elements) * sizeof(T)));
 }
 
+/// A block of uninitialised memory aligned to 64 bytes, freed at the end of its life.
+class AlignedMemory {
+ public:
+  AlignedMemory() = default;
+  /// Throws std::bad_alloc.
+  explicit AlignedMemory(size_t bytes);
+  AlignedMemory(AlignedMemory&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
+  AlignedMemory& operator=(AlignedMemory&& other) noexcept;
+  ~AlignedMemory();
+  void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
 }  // namespace mlpeak

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlpeak import _backend
-from mlpeak._types import Array
+from mlpeak._types import Array, PackedWeight
 
 __all__ = [
     "linear",
@@ -12,6 +12,7 @@ __all__ = [
     "linear_backward_input",
     "linear_backward_weight",
     "matmul",
+    "pack",
 ]
 
 
@@ -58,9 +59,40 @@ def matmul(
     return _backend.impl.matmul(a, b, transpose_a, transpose_b, out)
 
 
+def pack(w: Array) -> PackedWeight:
+    """Lay a weight out once for many calls of `linear`.
+
+    A product spends part of its time rearranging the weight; for a few rows, most of it.
+
+    Parameters
+    ----------
+    w : ndarray of float32 or float64, shape (out_features, in_features)
+        The weight. It is copied: later changes of it are not seen.
+
+    Returns
+    -------
+    PackedWeight
+        What `linear` takes in the place of `w`; it has ``shape`` and ``dtype``. It is good for this
+        process and the tier in use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `w` is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = pack(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> linear(np.array([[1.0, 1.0]]), w)
+    array([[3., 7.]])
+    """
+    return _backend.impl.pack(w)
+
+
 def linear(
     x: Array,
-    w: Array,
+    w: Array | PackedWeight,
     b: Array | None = None,
     activation: str = "identity",
     out: Array | None = None,
@@ -72,8 +104,8 @@ def linear(
     ----------
     x : ndarray of float32 or float64, shape (batch, in_features)
         The rows.
-    w : ndarray of the same dtype, shape (out_features, in_features)
-        The weight.
+    w : ndarray of the same dtype, shape (out_features, in_features), or PackedWeight
+        The weight, as it is or from `pack`; the result's bits are the same.
     b : ndarray of the same dtype, shape (out_features,), optional
         The bias; none is added by default.
     activation : str, default "identity"

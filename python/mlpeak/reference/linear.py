@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpeak._types import Array
+from mlpeak._types import Array, PackedWeight
 from mlpeak.reference import _check, activations
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "linear_backward_input",
     "linear_backward_weight",
     "matmul",
+    "pack",
 ]
 
 # The element-wise activations that a linear layer can apply.
@@ -71,9 +72,25 @@ def _activation(function: str, name: str) -> None:
         raise ValueError(f"{function}: activation is '{name}'; expected one of {legal}")
 
 
+class _Copy:
+    """The PackedWeight of this backend: a copy, laid out as it was."""
+
+    def __init__(self, weight: Array) -> None:
+        self.weight = weight
+        self.shape: tuple[int, int] = (weight.shape[0], weight.shape[1])
+        self.dtype = weight.dtype
+
+
+def pack(w: Array) -> PackedWeight:
+    """Keep a copy of `w`."""
+    w = _check.read("pack", "w", w)
+    _check.ndim("pack", "w", w, 2, WEIGHT)
+    return _Copy(w.copy())
+
+
 def linear(
     x: Array,
-    w: Array,
+    w: Array | PackedWeight,
     b: Array | None = None,
     activation: str = "identity",
     out: Array | None = None,
@@ -83,8 +100,8 @@ def linear(
     f = "linear"
     _activation(f, activation)
     x = _check.read(f, "x", x)
-    w = _check.read(f, "w", w, like=("x", x))
     _check.ndim(f, "x", x, 2, BATCH_IN)
+    w = _check.read(f, "w", w.weight if isinstance(w, _Copy) else w, like=("x", x))
     _check.ndim(f, "w", w, 2, WEIGHT)
     _check.shape(f, "w", w, (w.shape[0], x.shape[1]), WEIGHT)
     shape = (x.shape[0], w.shape[0])

@@ -13,6 +13,15 @@ struct MatrixView {
   int64_t row, col;
 };
 
+/// B packed ahead by GemmKernels::pack, for all of k, and the column at which to begin (a multiple
+/// of tile_columns). The layout is the tier's own.
+template <class T>
+struct PackedPanels {
+  const T* data;
+  int64_t columns;  // of the whole packed matrix
+  int64_t first;
+};
+
 /// What happens to an element of C after its sum over k is complete, in this order.
 template <class T>
 struct Epilogue {
@@ -32,7 +41,15 @@ struct GemmKernels {
   /// `workspace` holds workspace_size(m, n, k) elements, aligned to 64 bytes.
   void (*multiply)(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c,
                    int64_t ldc, const Epilogue<T>& epilogue, T* workspace);
+  /// The same with B packed ahead. The bits are the same too.
+  void (*multiply_packed)(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
+                          int64_t ldc, const Epilogue<T>& epilogue, T* workspace);
   int64_t (*workspace_size)(int64_t m, int64_t n, int64_t k);
+
+  /// Packs B (k, n) for multiply_packed into packed_size(n, k) elements, aligned to 64 bytes.
+  void (*pack)(int64_t n, int64_t k, MatrixView<T> b, T* out);
+  int64_t (*packed_size)(int64_t n, int64_t k);
+
   /// The register tile: rows and columns of C that one inner loop computes. Splits of C between
   /// threads fall on its multiples.
   int64_t tile_rows, tile_columns;
