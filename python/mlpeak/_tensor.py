@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from mlpeak import _format, autograd, dtypes
 from mlpeak._device import CPU, check_device
 from mlpeak._device import device as _device
+from mlpeak._types import Array
 from mlpeak.autograd import Variable, apply
 from mlpeak.dtypes import check_dtype
 from mlpeak.functions import (
@@ -35,8 +36,6 @@ from mlpeak.functions import (
 )
 
 __all__ = ["Tensor", "apply", "as_tensor", "from_numpy", "is_tensor", "tensor"]
-
-Array = NDArray[Any]
 
 
 class Tensor(Variable):

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from mlpeak._types import Array
 
 
 class Context:

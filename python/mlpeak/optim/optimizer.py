@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._types import Array
 from mlpeak.grad_mode import enable_grad
 from mlpeak.nn._state import as_array, zero_grad
 
 __all__ = ["Optimizer"]
 
-Array = NDArray[Any]
 Params = Iterable[Any]
 
 
