@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlpeak import dtypes
-from mlpeak.ops.registry import Array
+from mlpeak._types import Array
 
 if TYPE_CHECKING:
     from mlpeak._tensor import Tensor

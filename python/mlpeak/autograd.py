@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mlpeak._types import Array
 from mlpeak.grad_mode import mode
-from mlpeak.ops.registry import Array, Context, Op
+from mlpeak.ops.registry import Context, Op
 
 if TYPE_CHECKING:
     from mlpeak._tensor import Tensor

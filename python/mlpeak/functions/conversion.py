@@ -10,10 +10,10 @@ from numpy.typing import DTypeLike
 
 from mlpeak import dtypes
 from mlpeak._device import check_device
+from mlpeak._types import Array
 from mlpeak.autograd import Variable, apply
 from mlpeak.functions._lift import cast, is_tensor
 from mlpeak.ops.arithmetic import CLONE
-from mlpeak.ops.registry import Array
 
 if TYPE_CHECKING:
     from mlpeak._tensor import Tensor

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from mlpeak import kernels
-from mlpeak.ops.registry import Array, is_float
+from mlpeak._types import Array
+from mlpeak.ops.registry import is_float
 
 Axes = tuple[int, ...] | None
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from mlpeak import kernels
-from mlpeak.ops.registry import Array, Context, Op, register
+from mlpeak._types import Array
+from mlpeak.ops.registry import Context, Op, register
 
 __all__ = ["ACTIVATIONS", "Activation"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlpeak import kernels
-from mlpeak.ops.registry import Array, Context, Op, register
+from mlpeak._types import Array
+from mlpeak.ops.registry import Context, Op, register
 
 __all__ = ["embedding"]
 

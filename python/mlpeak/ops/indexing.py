@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mlpeak import kernels
+from mlpeak._types import Array
 from mlpeak.ops._axes import unbroadcast
-from mlpeak.ops.registry import Array, Context, Op, register
+from mlpeak.ops.registry import Context, Op, register
 
 
 class Slice(Op):

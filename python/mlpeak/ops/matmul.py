@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from mlpeak import kernels
+from mlpeak._types import Array
 from mlpeak.ops._axes import unbroadcast
-from mlpeak.ops.registry import Array, Context, Op, is_float, register
+from mlpeak.ops.registry import Context, Op, is_float, register
 
 
 def _layout(x: Array) -> tuple[Array, bool]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mlpeak._types import Array
 from mlpeak.ops._axes import Axes, count_axes, mean_axes, sum_axes
 from mlpeak.ops.arithmetic import masked
-from mlpeak.ops.registry import Array, Context, Op, register
+from mlpeak.ops.registry import Context, Op, register
 
 
 def _restore(reduced: Array, shape: tuple[int, ...], dims: Axes) -> Array:

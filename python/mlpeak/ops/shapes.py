@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mlpeak._types import Array
 from mlpeak.ops._axes import sum_axes, unbroadcast
-from mlpeak.ops.registry import Array, Context, Op, register
+from mlpeak.ops.registry import Context, Op, register
 
 
 class Reshape(Op):

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlpeak import kernels
 from mlpeak._tensor import Tensor
+from mlpeak._types import Array
 from mlpeak.optim.optimizer import (
-    Array,
     Optimizer,
     Params,
     buffer,
