@@ -126,18 +126,6 @@ def atanh_tail(z: X) -> X:
     return (2 * mp.atanh(s) / s - 2) / z
 
 
-def tanh_tail(z: X) -> X:
-    """(tanh(x)/x - 1) / z at z = x^2."""
-    if z < X("1e-6"):
-        return X(-1) / 3 + 2 * z / 15 - 17 * z * z / 315 + 62 * z**3 / 2835
-    x = mp.sqrt(z)
-    return (mp.tanh(x) / x - 1) / z
-
-
-def tanh_weight(z: X) -> X:
-    return z * mp.sqrt(z) / mp.tanh(mp.sqrt(z)) if z else X(0)
-
-
 def erf_tail(z: X) -> X:
     """erf(x)/x - 1 at z = x^2."""
     return mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1 if z else 2 / mp.sqrt(mp.pi) - 1
@@ -155,16 +143,24 @@ def log_erfc_weight(t: X) -> X:
     return mp.erfc(t) / mp.erf(t)
 
 
+def normal_tail(m: X) -> X:
+    """Return the normal distribution function at -m."""
+    return mp.erfc(m / mp.sqrt(2)) / 2
+
+
+def log_normal_tail(m: X) -> X:
+    return mp.log(normal_tail(m))
+
+
 if __name__ == "__main__":
     half, third = {0: X("0.5")}, X(1) / 3
     fit("float exp_tail", exp_tail, exp_weight, -HALF_LN2, HALF_LN2, 4, 24, half)
     fit("float log1p_reduced", log_tail, log_weight, -third, third, 7, 24)
-    fit("float tanh_tail", tanh_tail, tanh_weight, 0, X("0.6") ** 2, 4, 24)
     fit("float erf_tail", erf_tail, erf_weight, 0, X("0.93") ** 2, 6, 24)
     fit("float log_erfc", log_erfc, log_erfc_weight, "0.92", 4, 7, 24)
+    fit("float log_normal_tail", log_normal_tail, normal_tail, 0, "5.5", 8, 24)
     fit("double exp_tail", exp_tail, exp_weight, -HALF_LN2, HALF_LN2, 10, 53, half)
     square = X("0.04") * X("1.0001")  # s = f / (2 + f) with |f| <= 1/3
     fit("double log1p_reduced", atanh_tail, lambda z: z, 0, square, 7, 53)
-    fit("double tanh_tail", tanh_tail, tanh_weight, 0, X("0.5501") ** 2, 9, 53)
     fit("double erf_tail", erf_tail, erf_weight, 0, 1, 11, 53)
     fit("double log_erfc", log_erfc, log_erfc_weight, 1, 6, 18, 53)

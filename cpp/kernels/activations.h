@@ -86,19 +86,22 @@ struct Selu : Plain<T> {
   }
 };
 
-/// x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2; dy/dx = Phi(x) + x phi(x)
+/// x Phi(x) = max(x, 0) - |x| Phi(-|x|), Phi(x) = (1 + erf(x / sqrt 2)) / 2, 0 at -inf;
+/// dy/dx = Phi(x) + x phi(x)
 template <class T>
 struct Gelu : Plain<T> {
   using Plain<T>::Plain;
-  MLPEAK_INLINE static Vec<T> distribution(Vec<T> x) {
-    const Vec<T> half = set1(T(0.5));
-    return fma(half, erf(x * set1(T(0.70710678118654752))), half);
+  static constexpr T kHigh = Format<T>::kNormalHigh;
+  MLPEAK_INLINE Vec<T> forward(Vec<T> x) const {
+    const Vec<T> magnitude = min(set1(kHigh), abs(x));
+    return fnma(magnitude, normal_tail(magnitude), max(set1(T(0)), x));
   }
-  MLPEAK_INLINE Vec<T> forward(Vec<T> x) const { return x * distribution(x); }
   MLPEAK_INLINE Vec<T> backward(Vec<T> grad, Vec<T> x) const {
-    x = clamp(x, T(-40), T(40));  // phi(40) < 10^-347
+    x = clamp(x, -kHigh, kHigh);  // beyond, the derivative is 0 or 1
+    const Vec<T> tail = normal_tail(abs(x));
+    const Vec<T> distribution = select(positive(x), set1(T(1)) - tail, tail);
     const Vec<T> density = set1(T(0.39894228040143268)) * exp(set1(T(-0.5)) * x * x);
-    return grad * fma(x, density, distribution(x));
+    return grad * fma(x, density, distribution);
   }
 };
 

@@ -4,11 +4,12 @@
 // it gives the same bits in every tier. Subnormals are neither flushed on the way in nor out; NaN
 // gives NaN; special values are those of C99, Annex F. Limits are in units in the last place of the
 // true result, over all inputs. Largest errors seen, for float in a sweep of each 61st bit pattern
-// and of every one around the peaks (benchmarks/sweep_math.py), for double in two million samples:
+// (benchmarks/sweep_math.py), for exp, tanh and sigmoid also of every one with 2^-14 <= |x| < 128;
+// for double in two million samples:
 //
 //           exp   log   log1p  expm1  tanh  erf   sigmoid
-//   float   0.88  0.87  1.60   1.64   1.42  1.12  1.48
-//   double  0.83  0.77  1.40   1.56   1.36  1.03  1.43
+//   float   0.93  0.87  1.60   1.54   1.97  1.04  1.65
+//   double  0.86  0.77  1.40   1.57   1.98  1.03  1.65
 //
 // One structure serves both formats; what differs is in math_f32.h and math_f64.h.
 //
@@ -23,37 +24,51 @@ namespace MLPEAK_TIER {
 
 // ---- steps shared by several functions ----------------------------------------------------------
 
-/// x = n ln 2 + r: e^r - 1 with |r| <= ln(2)/2, and n as an integer.
+/// x = n ln 2 + r with |r| <= ln(2)/2; `biased` is kRound + kBias + n, so that its last bits hold
+/// the exponent of 2^n.
 template <class T>
 struct ReducedExp {
-  Vec<T> expm1;
-  Vec<Int<T>> n;
+  Vec<T> high, low, r, n, biased;  // r is high + low, rounded
 };
 
-/// |x| must be below 2^20; NaN gives expm1 = NaN.
+/// |x| must be below 2^20; NaN gives r = NaN.
 template <class T>
 MLPEAK_INLINE ReducedExp<T> reduce_exp(Vec<T> x) {
   using F = Format<T>;
-  const Vec<T> rounded = fma(x, set1(F::kLog2E), set1(F::kRound));
-  const Vec<T> n = rounded - set1(F::kRound);
+  const Vec<T> shift = set1(F::kRound + T(F::kBias));
+  const Vec<T> biased = fma(x, set1(F::kLog2E), shift);
+  const Vec<T> n = biased - shift;
   const Vec<T> high = fnma(n, set1(F::kLn2High), x);  // exact: n ln2High has no bit below its last
-  const Vec<T> low = n * set1(-F::kLn2Low);
-  const Vec<T> r = high + low;
-  return {high + fma(r * r, exp_tail(r), low), to_bits(rounded) - set1(F::kRoundBits)};
+  return {high, n * set1(-F::kLn2Low), fnma(n, set1(F::kLn2Low), high), n, biased};
 }
 
-/// 2^n for biased = n + bias in [1, 2 bias].
-template <class T>
-MLPEAK_INLINE Vec<T> power_of_two(Vec<Int<T>> biased) {
-  return from_bits(shl<Format<T>::kMantissaBits>(biased));
+/// e^r - 1. For double the rounding of r has to be left out, or tanh would exceed 2 ULP.
+MLPEAK_INLINE Vec<float> expm1_of(const ReducedExp<float>& e) {
+  return fma(e.r * e.r, exp_tail(e.r), e.r);
+}
+MLPEAK_INLINE Vec<double> expm1_of(const ReducedExp<double>& e) {
+  return e.high + fma(e.r * e.r, exp_tail(e.r), e.low);
 }
 
-/// exp where the result is known to be a normal number: one scaling instead of two.
+/// 2^n, for n with 0 < n + bias < 2 bias + 1
 template <class T>
-MLPEAK_INLINE Vec<T> exp_normal(Vec<T> x) {
-  const ReducedExp<T> e = reduce_exp(x);
-  const Vec<T> scale = power_of_two<T>(e.n + set1(Format<T>::kBias));
-  return fma(e.expm1, scale, scale);
+MLPEAK_INLINE Vec<T> power_of_two(const ReducedExp<T>& e) {
+  return from_bits(shl<Format<T>::kMantissaBits>(to_bits(e.biased)));
+}
+
+/// a 2^n, rounded once. NaN in either gives NaN.
+template <class T>
+MLPEAK_INLINE Vec<T> scale(Vec<T> a, const ReducedExp<T>& e) {
+#if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16)
+  return scale_exponent(a, e.n);
+#else
+  // In two factors: n may lie outside the exponents of normal numbers.
+  using F = Format<T>;
+  const Vec<Int<T>> twice = to_bits(e.biased) + set1(Int<T>(F::kBias - F::kRoundBits));
+  const Vec<Int<T>> half = shr<1>(twice);
+  return a * from_bits(shl<F::kMantissaBits>(half)) *
+         from_bits(shl<F::kMantissaBits>(twice - half));
+#endif
 }
 
 /// `magnitude` with the sign of `sign`; magnitude must not be negative.
@@ -88,17 +103,20 @@ MLPEAK_INLINE Vec<T> log_special(Vec<T> number, Vec<T> value) {
 
 // ---- the functions ------------------------------------------------------------------------------
 
+/// e^x for x = n ln 2 + r, in range or not.
+template <class T>
+MLPEAK_INLINE Vec<T> exp(const ReducedExp<T>& e) {
+  const Vec<T> one = set1(T(1));
+  return scale(fma(fma(exp_tail(e.r), e.r, one), e.r, one), e);
+}
+
 /// e^x, at most 1 ULP. exp(-inf) = 0, exp(inf) = inf; results below the normal range are rounded,
 /// not flushed.
 template <class T>
 MLPEAK_INLINE Vec<T> exp(Vec<T> x) {
   using F = Format<T>;
   // The order of arguments lets NaN through: min and max give their second operand.
-  const ReducedExp<T> e = reduce_exp(min(set1(F::kExpHigh), max(set1(F::kExpLow), x)));
-  // 2^n in two factors: n may lie outside the exponents of normal numbers.
-  const Vec<Int<T>> biased_twice = e.n + set1(Int<T>(2 * F::kBias));
-  const Vec<Int<T>> half = shr<1>(biased_twice);
-  return (set1(T(1)) + e.expm1) * power_of_two<T>(half) * power_of_two<T>(biased_twice - half);
+  return exp(reduce_exp(min(set1(F::kExpHigh), max(set1(F::kExpLow), x))));
 }
 
 /// e^x - 1, at most 2 ULP. expm1(-0) = -0, expm1(-inf) = -1, expm1(inf) = inf.
@@ -107,8 +125,8 @@ MLPEAK_INLINE Vec<T> expm1(Vec<T> x) {
   using F = Format<T>;
   const ReducedExp<T> e = reduce_exp(min(set1(F::kExpHigh), max(set1(F::kExpm1Low), x)));
   // Half the result, since 2^n itself may overflow where the result does not.
-  const Vec<T> scale = power_of_two<T>(e.n + set1(Int<T>(F::kBias - 1)));
-  const Vec<T> half = fma(e.expm1, scale, scale - set1(T(0.5)));
+  const Vec<T> scale = from_bits(to_bits(power_of_two(e)) - set1(Int<T>(1) << F::kMantissaBits));
+  const Vec<T> half = fma(expm1_of(e), scale, scale - set1(T(0.5)));
   return select(lt(abs(x), set1(F::kTiny)), x, half + half);
 }
 
@@ -136,7 +154,7 @@ MLPEAK_INLINE Vec<T> log1p(Vec<T> x) {
   const Vec<T> k = exponent_to_number<T>(biased);
   // f = 2^-k (1 + x) - 1, rounded once, from x itself: sum has lost its low bits. 2^(2-k) stands
   // in for 2^-k, which is subnormal for the largest k.
-  const Vec<T> scale = power_of_two<T>(set1(Int<T>(2 * F::kBias + 2)) - biased);
+  const Vec<T> scale = from_bits(shl<F::kMantissaBits>(set1(Int<T>(2 * F::kBias + 2)) - biased));
   const Vec<T> quarter = set1(T(0.25));
   const Vec<T> f = fma(quarter * x, scale, fma(quarter, scale, set1(T(-1))));
   const Vec<T> r = log1p_reduced(f, k * set1(F::kLn2Low));
@@ -144,17 +162,15 @@ MLPEAK_INLINE Vec<T> log1p(Vec<T> x) {
   return select(lt(abs(x), set1(F::kTiny)), x, value);
 }
 
-/// The hyperbolic tangent, at most 2 ULP. tanh(-0) = -0, tanh(+-inf) = +-1.
+/// The hyperbolic tangent -E / (2 + E), E = e^(-2|x|) - 1, at most 2 ULP. tanh(-0) = -0,
+/// tanh(+-inf) = +-1.
 template <class T>
 MLPEAK_INLINE Vec<T> tanh(Vec<T> x) {
-  const Vec<T> magnitude = abs(x);
   const Vec<T> one = set1(T(1));
-  const Vec<T> two = set1(T(2));
-  const Vec<T> square = x * x;
-  const Vec<T> small = fma(magnitude * square, tanh_tail(square), magnitude);
-  const Vec<T> e = exp_normal(two * min(set1(Format<T>::kTanhHigh), magnitude));
-  const Vec<T> large = one - two / (e + one);
-  return with_sign_of(select(lt(magnitude, set1(T(0.55))), small, large), x);
+  const ReducedExp<T> e = reduce_exp(set1(T(-2)) * min(set1(Format<T>::kTanhHigh), abs(x)));
+  const Vec<T> scale = power_of_two(e);
+  const Vec<T> expm1 = expm1_of(e);
+  return with_sign_of(fnma(expm1, scale, one - scale) / fma(expm1, scale, one + scale), x);
 }
 
 /// The error function 2/sqrt(pi) int_0^x exp(-t^2) dt, at most 2 ULP. erf(-0) = -0.
@@ -163,8 +179,20 @@ MLPEAK_INLINE Vec<T> erf(Vec<T> x) {
   using F = Format<T>;
   const Vec<T> magnitude = abs(x);
   const Vec<T> small = fma(magnitude, erf_tail(x * x), magnitude);
-  const Vec<T> large = set1(T(1)) - exp_normal(log_erfc(min(set1(F::kErfHigh), magnitude)));
+  const ReducedExp<T> e = reduce_exp(log_erfc(min(set1(F::kErfHigh), magnitude)));
+  const Vec<T> scale = power_of_two(e);
+  const Vec<T> large = set1(T(1)) - fma(expm1_of(e), scale, scale);
   return with_sign_of(select(lt(magnitude, set1(F::kErfSmall)), small, large), x);
+}
+
+/// The normal distribution function Phi(-m) = erfc(m / sqrt 2) / 2 for 0 <= m <= kNormalHigh, where
+/// it is 0; its error is below that of rounding 1 - Phi(-m) to 1.
+MLPEAK_INLINE Vec<float> normal_tail(Vec<float> m) {
+  return exp(reduce_exp(log_normal_tail(m)));
+}
+MLPEAK_INLINE Vec<double> normal_tail(Vec<double> m) {
+  const Vec<double> half = set1(0.5);
+  return fnma(half, erf(m * set1(0.70710678118654752)), half);
 }
 
 /// numerator / (1 + e) for 0 <= e <= 1, almost correctly rounded: the quotient's remainder, with
@@ -189,8 +217,10 @@ struct OnePlus {
 template <class T>
 MLPEAK_INLINE Vec<T> sigmoid(Vec<T> x) {
   const Vec<T> zero = set1(T(0));
+  const Vec<T> one = set1(T(1));
   const Vec<T> e = exp(zero - abs(x));  // never above 1, so nothing overflows
-  return OnePlus<T>(e).divides(select(lt(x, zero), e, set1(T(1))));
+  const Vec<T> larger = select(lt(x, zero), e, one);
+  return fnma(larger, e / (one + e), larger);
 }
 
 /// sigmoid(x) and sigmoid(-x) = 1 - sigmoid(x), each at most 2 ULP, for one exp and one division.

@@ -27,12 +27,13 @@ struct Format<float> {
   static constexpr float kLog2E = 1.44269504f;
   static constexpr float kLn2High = 0.693147182f;  // ln 2 rounded
   static constexpr float kLn2Low = -1.90465421e-9f;
-  static constexpr float kExpLow = -104.0f;   // exp rounds to 0 at and below
-  static constexpr float kExpHigh = 89.0f;    // exp overflows at and above
-  static constexpr float kExpm1Low = -20.0f;  // expm1 rounds to -1 at and below
-  static constexpr float kTanhHigh = 10.0f;   // tanh rounds to 1 at and above
-  static constexpr float kErfSmall = 0.92f;   // where erf changes from one polynomial to the other
-  static constexpr float kErfHigh = 4.0f;     // erf rounds to 1 at and above
+  static constexpr float kExpLow = -104.0f;    // exp rounds to 0 at and below
+  static constexpr float kExpHigh = 89.0f;     // exp overflows at and above
+  static constexpr float kExpm1Low = -20.0f;   // expm1 rounds to -1 at and below
+  static constexpr float kTanhHigh = 10.0f;    // tanh rounds to 1 at and above
+  static constexpr float kErfSmall = 0.92f;    // where erf changes from one polynomial to the other
+  static constexpr float kErfHigh = 4.0f;      // erf rounds to 1 at and above
+  static constexpr float kNormalHigh = 10.5f;  // exp(log_normal_tail) is 0
 };
 
 /// (e^r - 1 - r) / r^2 for |r| <= ln(2)/2. Error of e^r - 1: 1.4e-8.
@@ -50,13 +51,6 @@ MLPEAK_INLINE Vec<float> log1p_reduced(Vec<float> f, Vec<float> c) {
   return fma(f * f, polynomial(f, kCoefficients), c) + f;
 }
 
-/// (tanh(x) - x) / x^3 as a polynomial in z = x^2, for |x| <= 0.6. Error of tanh: 2.8e-9.
-MLPEAK_INLINE Vec<float> tanh_tail(Vec<float> z) {
-  constexpr float kCoefficients[] = {-0.00589796668f, 0.0207986254f, -0.0537847169f, 0.133319363f,
-                                     -0.333332986f};
-  return polynomial(z, kCoefficients);
-}
-
 /// erf(x)/x - 1 as a polynomial in z = x^2, for |x| <= 0.93. Error of erf: 8.5e-10.
 MLPEAK_INLINE Vec<float> erf_tail(Vec<float> z) {
   constexpr float kCoefficients[] = {8.2930128e-05f, -0.0008123187f, 0.00519914785f, -0.0268585328f,
@@ -70,6 +64,15 @@ MLPEAK_INLINE Vec<float> log_erfc(Vec<float> t) {
                                      0.0251198951f,    -0.108280621f,   -0.633346558f,
                                      -1.12951505f,     0.000174701578f};
   return polynomial(t, kCoefficients);
+}
+
+/// log(Phi(-m)) for 0 <= m <= 5.5, Phi the normal distribution function; from there to 10.5 it
+/// falls to -118, faster than the logarithm. Error of Phi: 8.3e-9.
+MLPEAK_INLINE Vec<float> log_normal_tail(Vec<float> m) {
+  constexpr float kCoefficients[] = {-1.96744395e-06f, 2.73247788e-05f, -0.000129200198f,
+                                     -9.45366555e-05f, 0.00489546033f,  -0.0363871753f,
+                                     -0.318299025f,    -0.797885299f,   -0.693147182f};
+  return polynomial(m, kCoefficients);
 }
 
 }  // namespace MLPEAK_TIER

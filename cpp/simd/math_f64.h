@@ -28,6 +28,7 @@ struct Format<double> {
   static constexpr double kTanhHigh = 20.0;
   static constexpr double kErfSmall = 1.0;
   static constexpr double kErfHigh = 6.0;
+  static constexpr double kNormalHigh = 9.0;
 };
 
 /// (e^r - 1 - r) / r^2 for |r| <= ln(2)/2. Error of e^r - 1: 3.0e-19.
@@ -58,16 +59,6 @@ MLPEAK_INLINE Vec<double> log1p_reduced(Vec<double> f, Vec<double> c) {
   const Vec<double> half_square = set1(0.5) * f * f;
   const Vec<double> tail = fma(s, fma(z, polynomial(z, kCoefficients), half_square), c);
   return f - (half_square - tail);
-}
-
-/// (tanh(x) - x) / x^3 as a polynomial in z = x^2, for |x| <= 0.55. Error of tanh: 2.0e-17.
-MLPEAK_INLINE Vec<double> tanh_tail(Vec<double> z) {
-  constexpr double kCoefficients[] = {5.1010251958513164e-05, -0.00021028637990539123,
-                                      0.00057912734395268711, -0.0014532135414556801,
-                                      0.0035917190560057128,  -0.0088631944256008875,
-                                      0.021869485969032702,   -0.053968253875840859,
-                                      0.13333333333168229,    -0.3333333333333231};
-  return polynomial(z, kCoefficients);
 }
 
 /// erf(x)/x - 1 as a polynomial in z = x^2, for |x| <= 1. Error of erf: 1.3e-17.

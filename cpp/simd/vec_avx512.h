@@ -141,5 +141,13 @@ MLPEAK_AVX512_VEC(double, int64_t, pd, __m512d, __m512i, __mmask8, epi64, 8)
 
 #undef MLPEAK_AVX512_VEC
 
+/// a 2^n for an integer n, rounded once: only this tier has an instruction for it (math.h).
+MLPEAK_INLINE Vec<float> scale_exponent(Vec<float> a, Vec<float> n) {
+  return {_mm512_scalef_ps(a.v, n.v)};
+}
+MLPEAK_INLINE Vec<double> scale_exponent(Vec<double> a, Vec<double> n) {
+  return {_mm512_scalef_pd(a.v, n.v)};
+}
+
 }  // namespace MLPEAK_TIER
 }  // namespace mlpeak

@@ -171,7 +171,12 @@ def selu_backward(grad_output: Array, y: Array, out: Array | None = None) -> Arr
 
 def gelu(x: Array, out: Array | None = None) -> Array:
     """Return x times the normal distribution function: x (1 + erf(x / sqrt 2)) / 2."""
-    return elementwise("gelu", x, out, lambda x: x * (0.5 + 0.5 * erf64(x / np.sqrt(2.0))))
+
+    def formula(x: Array) -> Array:
+        x = np.maximum(x, -40.0)  # the limit at -inf is 0
+        return x * (0.5 + 0.5 * erf64(x / np.sqrt(2.0)))
+
+    return elementwise("gelu", x, out, formula)
 
 
 def gelu_backward(grad_output: Array, x: Array, out: Array | None = None) -> Array:
