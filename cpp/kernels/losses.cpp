@@ -236,129 +236,6 @@ void backward(const LossSpan<T>& s, const LossParams<T>& params, T scale, const 
   });
 }
 
-// ---- losses over classes ------------------------------------------------------------------------
-
-/// One row of logits with what its loss and its gradient are made of.
-template <class T>
-struct ClassRow {
-  const T* x;
-  const T* q;  // null: all mass on `target`
-  int64_t target;
-  const ClassLossRows<T>& rows;
-
-  MLPEAK_INLINE T target_weight() const {
-    return rows.class_weight ? rows.class_weight[target] : T(1);
-  }
-  /// confidence w_t, what the target class has beyond the smoothing.
-  MLPEAK_INLINE T hard_part() const { return rows.confidence * target_weight(); }
-  /// a_c = w_c q_c, without the hard part.
-  MLPEAK_INLINE Vec<T> coefficient(int64_t i, Mask<T> mask) const {
-    const Vec<T> smoothing = set1(rows.smoothing);
-    const Vec<T> mass = q ? fma(set1(rows.confidence), load(q + i, mask), smoothing) : smoothing;
-    return rows.class_weight ? load(rows.class_weight + i, mask) * mass : mass;
-  }
-  MLPEAK_INLINE bool is_hard() const { return !q && rows.smoothing == T(0); }
-
-  /// sum_c a_c
-  MLPEAK_INLINE T coefficient_sum() const {
-    if (!q) return hard_part() + rows.smoothing * rows.class_weight_sum;
-    return sum_lanes<T>(rows.classes, [&](int64_t i, Mask<T> mask)
-                                          MLPEAK_LAMBDA_INLINE { return coefficient(i, mask); });
-  }
-  /// sum_c a_c (x_c - max x); a class without mass adds nothing even where its logit is -inf.
-  MLPEAK_INLINE T weighted_sum(T largest) const {
-    T sum = 0;
-    if (!is_hard())
-      sum = sum_lanes<T>(rows.classes, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-        const Vec<T> a = coefficient(i, mask);
-        const Vec<T> zero = set1(T(0));
-        return select(eq(a, zero), zero, a * (load(x + i, mask) - set1(largest)));
-      });
-    if (q || hard_part() == T(0)) return sum;
-    return hard_part() * (x[target] - largest) + sum;
-  }
-};
-
-template <class T>
-MLPEAK_INLINE T log_of(T x) {
-  T lanes[Vec<T>::kLanes];
-  store(lanes, log(set1(x)));
-  return lanes[0];
-}
-
-/// Three passes over a row that stays in L1: largest logit, sum of exponentials (kept in grad),
-/// gradient. The logits are not read after the first store, so grad may be the logits.
-template <class T>
-MLPEAK_INLINE void cross_entropy_row(const ClassRow<T>& row, T weight, T scale, T* loss, T* grad) {
-  const int64_t n = row.rows.classes;
-  const T largest = max_lanes<T>(
-      n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE { return load(row.x + i, mask); });
-  const T coefficient_sum = row.coefficient_sum();
-  const T weighted_sum = loss ? row.weighted_sum(largest) : T(0);
-  const T sum = sum_lanes<T>(n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-    const Vec<T> e = exp(load(row.x + i, mask) - set1(largest));
-    if (grad) store(grad + i, e, mask);
-    return e;
-  });
-  if (loss) *loss = weight * (coefficient_sum * log_of(sum) - weighted_sum);
-  if (!grad) return;
-  const T softmax_factor = scale * coefficient_sum / sum;
-  const bool is_hard = row.is_hard();
-  each_register<T>(n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-    const Vec<T> p = load(grad + i, mask) * set1(softmax_factor);
-    const Vec<T> g = is_hard ? p : fnma(set1(scale), row.coefficient(i, mask), p);
-    store(grad + i, g, mask);
-  });
-  if (!row.q) grad[row.target] -= scale * row.hard_part();
-}
-
-template <class T>
-MLPEAK_INLINE void nll_row(const ClassRow<T>& row, T weight, T scale, T* loss, T* grad) {
-  const T a = row.target_weight();
-  if (loss) *loss = a == T(0) ? T(0) : weight * (a * -row.x[row.target]);
-  if (!grad) return;
-  for (int64_t c = 0; c < row.rows.classes; ++c) grad[c] = T(0);
-  grad[row.target] = -(scale * a);
-}
-
-/// row(ClassRow, weight, scale, loss, grad) for every row that is not ignored.
-template <class T, class Row>
-MLPEAK_INLINE void each_row(const ClassLossRows<T>& r, T scale, const T* grad_output, T* loss,
-                            T* grad, Row row) {
-  for (int64_t i = 0; i < r.rows; ++i) {
-    T* const grad_row = grad ? grad + i * r.classes : nullptr;
-    T* const loss_row = loss ? loss + i : nullptr;
-    if (r.target && r.target[i] == r.ignore_index) {
-      if (loss) *loss_row = T(0);
-      if (grad)
-        for (int64_t c = 0; c < r.classes; ++c) grad_row[c] = T(0);
-      continue;
-    }
-    const T weight = r.sample_weight ? r.sample_weight[i] : T(1);
-    const T upstream = scale * weight * (grad_output ? grad_output[i] : T(1));
-    const ClassRow<T> terms = {r.input + i * r.classes,
-                               r.probabilities ? r.probabilities + i * r.classes : nullptr,
-                               r.target ? r.target[i] : 0, r};
-    row(terms, weight, upstream, loss_row, grad_row);
-  }
-}
-
-template <class T>
-void cross_entropy(const ClassLossRows<T>& rows, T scale, const T* grad_output, T* loss, T* grad) {
-  each_row(rows, scale, grad_output, loss, grad,
-           [](const ClassRow<T>& row, T weight, T upstream, T* l, T* g) {
-             cross_entropy_row(row, weight, upstream, l, g);
-           });
-}
-
-template <class T>
-void nll(const ClassLossRows<T>& rows, T scale, const T* grad_output, T* loss, T* grad) {
-  each_row(rows, scale, grad_output, loss, grad,
-           [](const ClassRow<T>& row, T weight, T upstream, T* l, T* g) {
-             nll_row(row, weight, upstream, l, g);
-           });
-}
-
 // ---- range check --------------------------------------------------------------------------------
 
 template <class T>
@@ -391,8 +268,6 @@ void fill(LossKernels<T>& k) {
   k.gaussian_nll = elementwise<T, GaussianNll>();
   k.poisson_nll = elementwise<T, PoissonNll>();
   k.poisson_nll_log_input = elementwise<T, PoissonNllLogInput>();
-  k.cross_entropy = cross_entropy<T>;
-  k.nll = nll<T>;
   k.find_outside = find_outside<T>;
 }
 

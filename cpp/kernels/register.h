@@ -11,6 +11,7 @@ void register_elementwise(KernelTable& table);
 void register_rows(KernelTable& table);
 void register_reduce(KernelTable& table);
 void register_losses(KernelTable& table);
+void register_class_losses(KernelTable& table);
 void register_norms(KernelTable& table);
 void register_embedding(KernelTable& table);
 void register_optimizers(KernelTable& table);

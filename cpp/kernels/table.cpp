@@ -11,6 +11,7 @@ const KernelTable& kernel_table() {
     register_rows(table);
     register_reduce(table);
     register_losses(table);
+    register_class_losses(table);
     register_norms(table);
     register_embedding(table);
     register_optimizers(table);

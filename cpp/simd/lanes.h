@@ -5,7 +5,7 @@
 // narrower registers holds the same lanes in several of them, so the result has the same bits.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/halves.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
@@ -43,33 +43,48 @@ MLPEAK_INLINE void fold_lanes(Lanes<T>& lanes, int64_t n, Combine combine, Term 
   }
 }
 
-/// Combines the lanes into one value by halving; op(a, b) works on two T.
+/// Combines the lanes into one value by halving; op(a, b) works on two registers.
 template <class T, class Op>
-MLPEAK_INLINE T combine_lanes(const Lanes<T>& lanes, Op op) {
-  T x[kLaneCount<T>];
-  for (int r = 0; r < Lanes<T>::kRegs; ++r) store(x + r * Vec<T>::kLanes, lanes.reg[r]);
-  for (int half = kLaneCount<T> / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) x[i] = op(x[i], x[i + half]);
-  return x[0];
+MLPEAK_INLINE T combine_lanes(Lanes<T> lanes, Op op) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  for (int half = Lanes<T>::kRegs / 2; half > 0; half /= 2)
+    for (int r = 0; r < half; ++r) lanes.reg[r] = op(lanes.reg[r], lanes.reg[r + half]);
+  Vec<T> v = lanes.reg[0];
+  if constexpr (kWidth > 8) v = op(v, upper_half<8>(v));
+  if constexpr (kWidth > 4) v = op(v, upper_half<4>(v));
+  if constexpr (kWidth > 2) v = op(v, upper_half<2>(v));
+  if constexpr (kWidth > 1) v = op(v, upper_half<1>(v));
+  return first_lane(v);
 }
+
+/// The two ways of combining: addition, and the larger with NaN before all numbers.
+struct Add {
+  template <class T>
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> a, Vec<T> b) const {
+    return a + b;
+  }
+};
+struct Larger {
+  template <class T>
+  MLPEAK_INLINE Vec<T> operator()(Vec<T> a, Vec<T> b) const {
+    return select(is_nan(a), a, max(a, b));
+  }
+};
 
 /// Sum of term(i, mask) over i in [0, n). For n = 0 it is 0.
 template <class T, class Term>
 MLPEAK_INLINE T sum_lanes(int64_t n, Term term) {
   Lanes<T> lanes = fill_lanes(T(0));
-  fold_lanes(lanes, n, [](Vec<T> a, Vec<T> b) MLPEAK_LAMBDA_INLINE { return a + b; }, term);
-  return combine_lanes(lanes, [](T a, T b) { return a + b; });
+  fold_lanes(lanes, n, Add(), term);
+  return combine_lanes(lanes, Add());
 }
 
 /// Largest term(i, mask) over i in [0, n), n > 0; a NaN in any term gives NaN.
 template <class T, class Term>
 MLPEAK_INLINE T max_lanes(int64_t n, Term term) {
   Lanes<T> lanes = fill_lanes(T(-__builtin_inf()));
-  fold_lanes(
-      lanes, n,
-      [](Vec<T> a, Vec<T> b) MLPEAK_LAMBDA_INLINE { return select(is_nan(a), a, max(a, b)); },
-      term);
-  return combine_lanes(lanes, [](T a, T b) { return a != a ? a : (a > b ? a : b); });
+  fold_lanes(lanes, n, Larger(), term);
+  return combine_lanes(lanes, Larger());
 }
 
 }  // namespace MLPEAK_TIER
