@@ -325,3 +325,29 @@ def test_class_loss_bits_do_not_depend_on_tier_or_threads(
         ]
 
     assert len(digests(run)) == 1
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CLASS_CASES if c.name == "cross_entropy"], ids=lambda case: case.id
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_pass_gives_the_loss_and_gradient_of_two(
+    backend: str, case: ClassCase, dtype: Any
+) -> None:
+    for batch, classes in ((1, 1), (5, 7), (17, 8), (63, 10), (65, 16), (130, 17), (33, 1000)):
+        x, target, options = case.make(batch, classes, dtype)
+        for reduction in REDUCTIONS:
+            options["reduction"] = reduction
+            value = kernels.cross_entropy(x, target, **options)
+            grad = kernels.cross_entropy_backward(np.ones_like(value), x, target, **options)
+            out = np.empty_like(x)
+            got = kernels.cross_entropy_forward_backward(x, target, **options, out=out)
+            assert got[1] is out
+            np.testing.assert_array_equal(got[0], value)
+            np.testing.assert_array_equal(out, grad)
+
+
+def test_one_pass_keeps_its_gradient_apart_from_the_logits(backend: str) -> None:
+    x = np.zeros((3, 4), np.float32)
+    with pytest.raises(ValueError, match="cross_entropy_forward_backward: out shares memory"):
+        kernels.cross_entropy_forward_backward(x, np.array([0, 1, 2]), out=x)

@@ -410,8 +410,7 @@ class ClassCall {
   }
 
   py::array forward(py::handle out_object) {
-    Out out({function_, "out"}, out_object, input_.dtype,
-            reduction_ == Reduction::none ? Shape{batch()} : Shape{});
+    Out out({function_, "out"}, out_object, input_.dtype, loss_shape());
     keep_apart(out);
     with_dtype(input_.dtype, [&](auto zero) {
       using T = decltype(zero);
@@ -419,6 +418,19 @@ class ClassCall {
       class_loss<T>(kind_, rows<T>(), reduction_, out.data<T>());
     });
     return out.array;
+  }
+
+  /// (loss, gradient); out_object is the gradient's.
+  py::tuple forward_backward(py::handle out_object) {
+    Out loss({function_, "loss"}, py::none(), input_.dtype, loss_shape());
+    Out out({function_, "out"}, out_object, input_.dtype, input_.shape);
+    keep_apart(out);
+    with_dtype(input_.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      py::gil_scoped_release release;
+      class_loss_with_gradient<T>(kind_, rows<T>(), reduction_, loss.data<T>(), out.data<T>());
+    });
+    return py::make_tuple(loss.array, out.array);
   }
 
   py::array backward(py::handle grad_object, py::handle out_object) {
@@ -438,6 +450,7 @@ class ClassCall {
  private:
   int64_t batch() const { return input_.shape[0]; }
   int64_t classes() const { return input_.shape[1]; }
+  Shape loss_shape() const { return reduction_ == Reduction::none ? Shape{batch()} : Shape{}; }
 
   template <class T>
   ClassLossRows<T> rows() const {
@@ -495,6 +508,17 @@ void def_cross_entropy(py::module_& m) {
       "grad_output"_a, "input"_a, "target"_a, py::kw_only(), "weight"_a = py::none(),
       "ignore_index"_a = -100, "label_smoothing"_a = 0.0, "sample_weight"_a = py::none(),
       "reduction"_a = "mean", "out"_a = py::none());
+  m.def(
+      "cross_entropy_forward_backward",
+      [](py::handle input, py::handle target, py::handle weight, int64_t ignore_index,
+         double label_smoothing, py::handle sample_weight, py::handle reduction, py::handle out) {
+        return ClassCall("cross_entropy_forward_backward", ClassLossKind::cross_entropy, input,
+                         target, weight, ignore_index, label_smoothing, sample_weight, reduction)
+            .forward_backward(out);
+      },
+      "input"_a, "target"_a, py::kw_only(), "weight"_a = py::none(), "ignore_index"_a = -100,
+      "label_smoothing"_a = 0.0, "sample_weight"_a = py::none(), "reduction"_a = "mean",
+      "out"_a = py::none());
 }
 
 void def_nll(py::module_& m) {

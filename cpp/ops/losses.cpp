@@ -235,27 +235,35 @@ double class_loss_divisor(const ClassLossRows<T>& r) {
 }
 
 template <class T>
-void class_loss(ClassLossKind kind, const ClassLossRows<T>& args, Reduction reduction, T* out) {
+void class_loss_with_gradient(ClassLossKind kind, const ClassLossRows<T>& args, Reduction reduction,
+                              T* out, T* grad) {
   const ClassLoss<T> kernel = kernel_of<T>(kind);
   const ClassLossRows<T> rows = with_class_weight_sum(args);
   const double nanoseconds = class_nanoseconds(rows);
+  const auto gradient_at = [=](int64_t row) { return grad ? grad + row * rows.classes : nullptr; };
   if (reduction == Reduction::none) {
     parallel_for(rows.rows, 1, nanoseconds, [&](int64_t begin, int64_t end) {
-      kernel(slice(rows, begin, end), T(1), nullptr, out + begin, nullptr);
+      kernel(slice(rows, begin, end), T(1), nullptr, out + begin, gradient_at(begin));
     });
     return;
   }
+  const double divisor = reduction == Reduction::mean ? class_loss_divisor(rows) : 1;
   const int64_t chunks = divide_up(rows.rows, kChunkRows);
   const double total = ordered_sum(chunks, nanoseconds, [&](int64_t c) {
     T loss[kChunkRows];
     const int64_t begin = c * kChunkRows;
     const int64_t end = std::min(rows.rows, begin + kChunkRows);
-    kernel(slice(rows, begin, end), T(1), nullptr, loss, nullptr);
+    kernel(slice(rows, begin, end), T(1 / divisor), nullptr, loss, gradient_at(begin));
     double sum = 0;
     for (int64_t i = 0; i < end - begin; ++i) sum += double(loss[i]);
     return sum;
   });
-  *out = T(reduction == Reduction::mean ? total / class_loss_divisor(rows) : total);
+  *out = T(total / divisor);
+}
+
+template <class T>
+void class_loss(ClassLossKind kind, const ClassLossRows<T>& rows, Reduction reduction, T* out) {
+  class_loss_with_gradient<T>(kind, rows, reduction, out, nullptr);
 }
 
 template <class T>
@@ -297,6 +305,8 @@ int64_t find_outside(const T* x, int64_t n, T low, T high, bool nan_legal) {
   template void elementwise_loss(const ElementwiseLossArgs<T>&, Reduction, T*);                   \
   template void elementwise_loss_backward(const ElementwiseLossArgs<T>&, Reduction, const T*, T*, \
                                           T*);                                                    \
+  template void class_loss_with_gradient(ClassLossKind, const ClassLossRows<T>&, Reduction, T*,   \
+                                         T*);                                                     \
   template void class_loss(ClassLossKind, const ClassLossRows<T>&, Reduction, T*);                \
   template void class_loss_backward(ClassLossKind, const ClassLossRows<T>&, Reduction, const T*,  \
                                     T*);                                                          \

@@ -66,6 +66,12 @@ template <class T>
 void class_loss_backward(ClassLossKind kind, const ClassLossRows<T>& rows, Reduction reduction,
                          const T* grad_output, T* grad);
 
+/// Both in one pass over the rows: the loss as class_loss gives it, and grad as class_loss_backward
+/// gives it for a grad_output of 1.
+template <class T>
+void class_loss_with_gradient(ClassLossKind kind, const ClassLossRows<T>& rows, Reduction reduction,
+                              T* out, T* grad);
+
 /// The divisor of the mean: the sum over rows of sample weight times class weight of the target (0
 /// where ignored), or of the sample weights alone for probabilities.
 template <class T>

@@ -22,6 +22,7 @@ __all__ = [
     "binary_cross_entropy_with_logits_backward",
     "cross_entropy",
     "cross_entropy_backward",
+    "cross_entropy_forward_backward",
     "gaussian_nll_loss",
     "gaussian_nll_loss_backward",
     "huber_loss",
@@ -772,6 +773,40 @@ def cross_entropy_backward(
     """
     return _backend.impl.cross_entropy_backward(
         grad_output,
+        input,
+        target,
+        weight=weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        sample_weight=sample_weight,
+        reduction=reduction,
+        out=out,
+    )
+
+
+@raises
+def cross_entropy_forward_backward(
+    input: Array,
+    target: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    sample_weight: Array | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
+) -> tuple[Array, Array]:
+    """`cross_entropy` and its gradient for a ``grad_output`` of 1, in one pass over the logits.
+
+    Parameters are those of `cross_entropy`, but `out`, of the shape of `input`, takes the gradient.
+    Both results have the bits of the two separate calls.
+
+    Returns
+    -------
+    loss : ndarray, 0-dimensional unless `reduction` is ``"none"``
+    grad_input : ndarray of the shape of `input`
+    """
+    return _backend.impl.cross_entropy_forward_backward(
         input,
         target,
         weight=weight,

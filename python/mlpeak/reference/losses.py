@@ -20,6 +20,7 @@ __all__ = [
     "binary_cross_entropy_with_logits_backward",
     "cross_entropy",
     "cross_entropy_backward",
+    "cross_entropy_forward_backward",
     "gaussian_nll_loss",
     "gaussian_nll_loss_backward",
     "huber_loss",
@@ -652,6 +653,30 @@ def cross_entropy_backward(
     with np.errstate(all="ignore"):
         derivative = _softmax_parts(c.x)[1] * a.sum(axis=1, keepdims=True) - a
     return _class_backward(c, grad_output, derivative, out)
+
+
+def cross_entropy_forward_backward(
+    input: Array,
+    target: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    sample_weight: Array | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
+) -> tuple[Array, Array]:
+    """`cross_entropy`, and `cross_entropy_backward` of ones."""
+    name = "cross_entropy_forward_backward"
+    options = (weight, ignore_index, label_smoothing, sample_weight, reduction)
+    c, a = _classes(name, input, target, *options, probabilities=True)
+    log_p, p = _softmax_parts(c.x)
+    loss = _row_losses(a, log_p)
+    with np.errstate(all="ignore"):
+        derivative = p * a.sum(axis=1, keepdims=True) - a
+    ones = np.ones(c.unreduced if reduction == "none" else (), c.input.dtype)
+    grad = _class_backward(c, ones, derivative, out)
+    return _forward(c, loss, None), grad
 
 
 def nll_loss(
