@@ -15,6 +15,7 @@ void init_norms(pybind11::module_& m);
 void init_embedding(pybind11::module_& m);
 void init_optimizers(pybind11::module_& m);
 void init_random(pybind11::module_& m);
+void init_peak(pybind11::module_& m);
 
 }  // namespace bindings
 }  // namespace mlpeak

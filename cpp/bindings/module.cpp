@@ -15,4 +15,5 @@ PYBIND11_MODULE(_core, m) {
   init_embedding(m);
   init_optimizers(m);
   init_random(m);
+  init_peak(m);
 }

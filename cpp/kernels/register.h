@@ -16,6 +16,7 @@ void register_norms(KernelTable& table);
 void register_embedding(KernelTable& table);
 void register_optimizers(KernelTable& table);
 void register_random(KernelTable& table);
+void register_peak(KernelTable& table);
 
 /// The tier's complete table (table.cpp).
 const KernelTable& kernel_table();

@@ -16,6 +16,7 @@ const KernelTable& kernel_table() {
     register_embedding(table);
     register_optimizers(table);
     register_random(table);
+    register_peak(table);
     return true;
   }();
   (void)filled;

@@ -11,6 +11,7 @@
 #include "mlpeak/kernels/losses.h"
 #include "mlpeak/kernels/norms.h"
 #include "mlpeak/kernels/optimizers.h"
+#include "mlpeak/kernels/peak.h"
 #include "mlpeak/kernels/random.h"
 #include "mlpeak/kernels/reduce.h"
 #include "mlpeak/kernels/rows.h"
@@ -28,6 +29,7 @@ struct Kernels {
   EmbeddingKernels<T> embedding;
   OptimizerKernels<T> optimizers;
   RandomKernels<T> random;
+  PeakKernels<T> peak;
 };
 
 struct KernelTable {
