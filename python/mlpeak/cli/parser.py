@@ -37,6 +37,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     _add_train(commands)
     _add_predict(commands)
+    _add_bench(commands)
     info = commands.add_parser("info", help="show version, instruction set, threads and build")
     info.set_defaults(run=_info)
     return parser
@@ -113,6 +114,25 @@ def _add_predict(commands: argparse._SubParsersAction[Parser]) -> None:
     predict.add_argument("--threads", type=int, default=0, metavar="N")
 
 
+def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
+    bench = commands.add_parser("bench", help="measure against NumPy and PyTorch on this machine")
+    bench.set_defaults(run=_bench)
+    add = bench.add_argument
+    add("family", metavar="FAMILY", help="what to measure: kernels")
+    add("--threads", type=int, default=1, metavar="N", help="cores to pin to (default: 1)")
+    add("--rounds", type=int, metavar="N", help="turns of each library (default: 15)")
+    add("--only", default="", metavar="TEXT", help="workloads with this text in their name")
+    add(
+        "--libraries",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="beside mlpeak (default: numpy, and torch if installed)",
+    )
+    add("--out", metavar="DIR", help="where to save JSON and picture (default: bench-FAMILY)")
+    add("--quick", action="store_true", help="a few seconds that show that it works")
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -135,6 +155,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _predict(arguments: argparse.Namespace) -> int:
     from mlpeak.cli.predict import run
+
+    return run(arguments)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from mlpeak.bench.command import run
 
     return run(arguments)
 

@@ -1,0 +1,85 @@
+"""What a workload is, and the families of workloads by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+# in the order of tables and pictures
+LIBRARIES = ("mlpeak", "numpy", "torch")
+
+# family -> module with a function `workloads() -> list[Workload]` and a tuple QUICK of names
+FAMILIES = {"kernels": "mlpeak.bench.kernel_workloads"}
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One thing to measure, the same for each library.
+
+    Attributes
+    ----------
+    group, shape : str
+        Where the workload stands in tables and pictures; together they are its name.
+    dtype : str
+        "float32" or "float64".
+    flops, bytes : float
+        Floating-point operations of a call, or else bytes that it reads and writes; the one that
+        limits it is given, the other is 0.
+    prepare : mapping of str to callable
+        By library: makes the arrays and returns the call to be timed. It runs in that library's
+        process alone, so it imports the library itself.
+    """
+
+    group: str
+    shape: str
+    dtype: str
+    prepare: Mapping[str, Callable[[], Call]]
+    flops: float = 0.0
+    bytes: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Group, shape and dtype."""
+        return f"{self.group}, {self.shape}, {self.dtype}"
+
+    @property
+    def unit(self) -> str:
+        """What its rate is measured in, per second."""
+        return "GFLOP/s" if self.flops else "GB/s"
+
+    def rate(self, seconds: float) -> float:
+        """Return GFLOP/s or GB/s of a call that took `seconds`."""
+        return (self.flops or self.bytes) / seconds * 1e-9
+
+
+def load_family(family: str, quick: bool = False) -> list[Workload]:
+    """Return the workloads of a family, or the few that show that all of it works.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family: is {family!r}; expected {', '.join(FAMILIES)}")
+    module = import_module(FAMILIES[family])
+    workloads: list[Workload] = module.workloads()
+    return [w for w in workloads if not quick or w.name in module.QUICK]
+
+
+def select(workloads: list[Workload], only: str) -> list[Workload]:
+    """Return the workloads with `only` in their name.
+
+    Raises
+    ------
+    ValueError
+        If there are none; the message lists the groups.
+    """
+    found = [w for w in workloads if only.lower() in w.name.lower()]
+    if not found:
+        groups = "; ".join(dict.fromkeys(w.group for w in workloads))
+        raise ValueError(f"only: no workload has {only!r} in its name; groups are {groups}")
+    return found
