@@ -1,5 +1,7 @@
 #include "bindings/args.h"
 
+#include <new>
+
 namespace mlpeak {
 namespace bindings {
 namespace {
@@ -101,6 +103,7 @@ In::In(Arg arg, py::handle object) : arg(arg) {
   byte_range(array, low_, high_);
   if ((array.flags() & kReadable) != kReadable)
     array = py::array::ensure(array, kReadable | npy_api::NPY_ARRAY_ENSUREARRAY_);
+  if (!array) throw std::bad_alloc();
   data_ = array.data();
   keep_ = std::move(array);
 }
@@ -130,7 +133,7 @@ Indices::Indices(Arg arg, py::handle object) : arg(arg) {
   shape = shape_of(arg, array);
   byte_range(array, low_, high_);
   auto converted = py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
-  if (!converted) throw py::error_already_set();
+  if (!converted) throw std::bad_alloc();
   data = converted.data();
   keep_ = std::move(converted);
 }

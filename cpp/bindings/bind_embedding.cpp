@@ -1,6 +1,7 @@
 // Table look-ups: indices in range, then one call.
 #include <pybind11/stl.h>
 
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -140,6 +141,7 @@ py::array bind_gather_rows(py::handle x_object, py::handle indices_object, py::h
     must_not_share(out_arg, out, "indices", indices_object);
   }
   x = py::array::ensure(x, py::array::c_style);
+  if (!x) throw std::bad_alloc();  // ensure() has swallowed NumPy's error; the checks passed
   int64_t row_bytes = x.itemsize();
   for (int i = 1; i < x_shape.ndim; ++i) row_bytes *= x_shape.dim[i];
   const void* from = x.data();

@@ -22,6 +22,7 @@ std::atomic<int> g_requested{0};  // set_num_threads; 0: no override
 std::atomic<bool> g_forked{false};
 std::atomic<bool> g_pool_started{false};
 
+#ifdef _OPENMP
 void after_fork_in_child() {
   if (g_pool_started.load()) g_forked.store(true);
 }
@@ -86,15 +87,12 @@ int usable_cores() {
     last_cores = physical_cores(set);
   }
   const int cores = last_cores;
-#elif defined(_OPENMP)
-  const int cores = omp_get_num_procs();
 #else
-  const int cores = 1;
+  const int cores = omp_get_num_procs();
 #endif
   return cores < quota ? cores : quota;
 }
 
-#ifdef _OPENMP
 const int g_openmp_at_import = omp_get_max_threads();
 #endif
 
