@@ -101,7 +101,6 @@ def kernels_step(sizes: list[int], batch: int) -> Callable[[], Any]:
     moments = [(np.zeros_like(p), np.zeros_like(p)) for p in params]
     hidden = [x] + [np.empty((batch, n), np.float32) for n in sizes[1:]]
     grads = [np.empty_like(p) for p in params]
-    one = np.ones((), np.float32)
     count = 0
 
     def step() -> float:
@@ -111,8 +110,7 @@ def kernels_step(sizes: list[int], batch: int) -> Callable[[], Any]:
         for i in range(0, len(params), 2):
             f = "identity" if i == last else "relu"
             kernels.linear(hidden[i // 2], params[i], params[i + 1], f, out=hidden[i // 2 + 1])
-        loss = kernels.cross_entropy(hidden[-1], target)
-        grad = kernels.cross_entropy_backward(one, hidden[-1], target)
+        loss, grad = kernels.cross_entropy_forward_backward(hidden[-1], target)
         for i in range(last, -1, -2):
             kernels.linear_backward_weight(grad, hidden[i // 2], out=grads[i])
             kernels.linear_backward_bias(grad, out=grads[i + 1])
@@ -167,7 +165,6 @@ def kernel_pairs() -> dict[str, Pair]:
     x, w, b, y = normal(128, 784), normal(512, 784), normal(512), normal(128, 512)
     big, result = normal(1 << 20), np.empty(1 << 20, np.float32)
     logits, target, rows = normal(256, 1000), rng.integers(0, 1000, 256), np.arange(256)
-    one = np.ones((), np.float32)
     p, g, m, v = (np.abs(normal(1_000_000)) for _ in range(4))
 
     def numpy_linear() -> None:
@@ -191,10 +188,6 @@ def kernel_pairs() -> dict[str, Pair]:
         e /= len(e)
         return loss, e
 
-    def mlpeak_cross_entropy() -> Any:
-        loss = kernels.cross_entropy(logits, target)
-        return loss, kernels.cross_entropy_backward(one, logits, target)
-
     def numpy_adam() -> None:
         np.add(m, (g - m) * np.float32(0.1), out=m)
         np.multiply(v, np.float32(0.999), out=v)
@@ -209,7 +202,10 @@ def kernel_pairs() -> dict[str, Pair]:
         "tanh, 1 Mi": (lambda: np.tanh(big, out=result), lambda: kernels.tanh(big, out=result)),
         "exp, 1 Mi": (lambda: np.exp(big, out=result), lambda: kernels.exp(big, out=result)),
         "sigmoid, 1 Mi": (numpy_sigmoid, lambda: kernels.sigmoid(big, out=result)),
-        "softmax cross-entropy + gradient, 256 x 1000": (numpy_cross_entropy, mlpeak_cross_entropy),
+        "softmax cross-entropy + gradient, 256 x 1000": (
+            numpy_cross_entropy,
+            lambda: kernels.cross_entropy_forward_backward(logits, target),
+        ),
         "Adam, 1 M parameters": (numpy_adam, lambda: kernels.adam(p, g, m, v, step=1000, lr=1e-3)),
     }
 
