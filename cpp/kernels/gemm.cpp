@@ -116,27 +116,28 @@ struct Tiles {
 template <class T>
 constexpr Tiles<T> kTiles{};
 
-/// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent; the
-/// last panel is filled up with zeros.
+/// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent. The
+/// last panel is filled up with zeros to whole registers; what is beyond is never read.
 template <class T>
 void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out) {
-  constexpr int kWidth = kColumns<T>;
-  for (int64_t j = 0; j < n; j += kWidth, b += kWidth * col) {
-    const int64_t width = smaller<int64_t>(kWidth, n - j);
-    if (width == kWidth && col == 1) {
-      for (int64_t p = 0; p < k; ++p, out += kWidth)
-        for (int i = 0; i < kWidth; i += Vec<T>::kLanes) store(out + i, load(b + p * row + i));
-    } else if (width == kWidth) {  // transposed: columns of B are adjacent along k
-      constexpr int kBlock = Vec<T>::kLanes;
+  constexpr int64_t kWidth = kColumns<T>, kLanes = Vec<T>::kLanes;
+  for (int64_t j = 0; j < n; j += kWidth, b += kWidth * col, out += k * kWidth) {
+    const int64_t width = smaller(kWidth, n - j);
+    for (int64_t i = 0; i < width; i += kLanes) {  // a register's width of columns
+      const T* from = b + i * col;
+      T* to = out + i;
+      const int64_t lanes = smaller(kLanes, width - i);
       int64_t p = 0;
-      for (; row == 1 && p + kBlock <= k; p += kBlock, out += kBlock * kWidth)
-        for (int i = 0; i < kWidth; i += kBlock)
-          transpose_block(b + p + i * col, col, out + i, kWidth);
-      for (; p < k; ++p, out += kWidth)
-        for (int i = 0; i < kWidth; ++i) out[i] = b[p * row + i * col];
-    } else {
-      for (int64_t p = 0; p < k; ++p, out += kWidth)
-        for (int64_t i = 0; i < kWidth; ++i) out[i] = i < width ? b[p * row + i * col] : T(0);
+      if (col == 1) {
+        const Mask<T> mask = first_n<T>(lanes);
+        for (; p < k; ++p) store(to + p * kWidth, load(from + p * row, mask));
+      } else if (row == 1 && lanes == kLanes) {  // transposed: columns of B are adjacent along k
+        for (; p + kLanes <= k; p += kLanes)
+          transpose_block(from + p, col, to + p * kWidth, kWidth);
+      }
+      for (; p < k; ++p)
+        for (int64_t lane = 0; lane < kLanes; ++lane)
+          to[p * kWidth + lane] = lane < lanes ? from[p * row + lane * col] : T(0);
     }
   }
 }
