@@ -15,7 +15,7 @@ from mlpeak.bench.workloads import Call, Workload
 
 QUICK = (
     "MLP layers, 32x784-512 forward, float32",
-    "products of few rows, 4x64-64 forward, float32",
+    "few rows, 4x64-64 forward, float32",
     "activations 4Ki, tanh, float32",
     "optimizers, adam 100k, float32",
 )
@@ -39,9 +39,7 @@ def workloads() -> list[Workload]:
         found += [square(n, dtype) for n in (256, 512, 1024, 2048)]
     for batch in (1, 4, 16, 64):
         for width in (64, 256, 1024):
-            found.append(
-                layer_product("products of few rows", "forward", batch, width, width, "float32")
-            )
+            found.append(layer_product("few rows", "forward", batch, width, width, "float32"))
     for size in SIZES:
         for name in ("exp", "relu", "sigmoid", "tanh", "gelu", "silu"):
             found.append(activation(name, size))
@@ -136,7 +134,7 @@ def square(n: int, dtype: str) -> Workload:
         return lambda: kernels.matmul(a, b, out=out)
 
     return Workload(
-        f"products of squares {dtype}",
+        f"squares {dtype}",
         str(n),
         dtype,
         {"mlpeak": with_mlpeak, "numpy": with_numpy, "torch": with_torch},
