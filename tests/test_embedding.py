@@ -218,3 +218,14 @@ def test_out_that_shares_memory_with_indices_is_refused(backend: str) -> None:
     with pytest.raises(ValueError, match="out shares memory with grad_output"):
         kernels.embedding_backward(memory.reshape(2, 2), ROWS[:2] // 2, 2, out=memory.reshape(2, 2))
     np.testing.assert_array_equal(memory, 0)
+
+
+def test_rows_too_many_to_copy_are_a_memory_error() -> None:
+    # a broadcast array is strided, and its copy of 2 EiB cannot exist
+    endless = np.broadcast_to(np.float32(1), (2**30, 2**29))
+    with pytest.raises(MemoryError):
+        kernels.gather_rows(endless, np.zeros(0, np.int64))
+    with pytest.raises(MemoryError):
+        kernels.relu(endless)
+    with pytest.raises(MemoryError):
+        kernels.embedding(np.broadcast_to(np.int64(0), (2**58,)), TABLE)

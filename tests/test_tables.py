@@ -98,6 +98,7 @@ def test_gzip_and_byte_order_mark(tmp_path):
         ("t.csv", "a,b\n1,2,3\n", "cannot be read as a table"),
         ("t.csv", b"a,b\n\xff\xfe,2\n", "cannot be read as a table"),
         ("t.csv", "a, a\n1,2\n", "two columns named 'a'"),
+        ("t.csv", "a,a\n1,2\n", "two columns named 'a'"),
         ("t.parquet", "not parquet", "cannot be read as a table"),
         ("t.xlsx", "x", r"expected a name ending in \.csv"),
     ],

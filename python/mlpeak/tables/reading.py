@@ -85,6 +85,14 @@ def _read_csv(path: Path, text_columns: Collection[str]) -> pl.DataFrame:
     import polars as pl
 
     separator = _separator(path)
+    # the names as they stand: polars renames the second of two equal ones
+    header = pl.read_csv(
+        path, separator=separator, has_header=False, n_rows=1, infer_schema=False
+    ).row(0)
+    given = [name.strip() for name in header if name and name.strip()]
+    if len(set(given)) != len(given):
+        twice = next(name for name in given if given.count(name) > 1)
+        raise ValueError(f"{path} has two columns named {twice!r}")
     frame = pl.read_csv(path, separator=separator, infer_schema=False, null_values=list(MISSING))
     columns = []
     for series in frame:
@@ -93,10 +101,6 @@ def _read_csv(path: Path, text_columns: Collection[str]) -> pl.DataFrame:
         name = series.name.strip()
         typed = stripped if name in text_columns else _typed(stripped, separator != ",")
         columns.append(typed.alias(name))
-    names = [column.name for column in columns]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{path} has two columns named {twice!r}")
     return pl.DataFrame(columns)
 
 
