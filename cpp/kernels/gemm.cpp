@@ -30,13 +30,15 @@ constexpr int kWideRows = 2;  // 2 x 8 sums + 8 of B + 1 of A = 25 registers
 template <class T>
 constexpr int kColumns = kVectors * Vec<T>::kLanes;
 
-// A strip of A (kRows x kDepth) and the lines of B in flight stay in L1; a panel of B
-// (kDepth x kColumns, 64 KiB at most) is reread from L2 for each strip.
-constexpr int64_t kDepth = 256;
-// The packed block of A: 240 KiB in fp32, a fraction of a 1 MiB L2.
+// A block of k is at most this deep: a panel of B (kMaxDepth x kColumns, 20 KiB on AVX2) and a
+// strip of A (kRows x kMaxDepth, 8 KiB) share L1 while a strip's tiles run.
+constexpr int64_t kMaxDepth = 320;
+// The packed block of A: 300 KiB in fp32 at most, which leaves room in an L2 of 512 KiB.
 constexpr int64_t kBlockRows = 240;
-// The packed block of B: 512 KiB in fp32.
+// The packed block of B: 640 KiB in fp32 at most; it is streamed, once for each block of A.
 constexpr int64_t kBlockColumns = 512;
+
+constexpr int64_t kPackSlack = 16;  // elements that packing a strip may write beyond its end
 
 int64_t round_up(int64_t x, int64_t to) {
   return (x + to - 1) / to * to;
@@ -46,10 +48,30 @@ constexpr T smaller(T a, T b) {
   return a < b ? a : b;
 }
 
+/// How deep the blocks of k are: as few as kMaxDepth allows, and equal, since each costs a reload
+/// of C. Whole cache lines of floats, but for the last.
+int64_t block_depth(int64_t k) {
+  const int64_t blocks = (k + kMaxDepth - 1) / kMaxDepth;
+  return blocks <= 1 ? (k > 0 ? k : 1) : round_up((k + blocks - 1) / blocks, 16);
+}
+
+/// Rows [0, m) cut into strips of nearly equal height, at most kRows: three strips of 5 rows take
+/// less time than two of 6 and one of 3, whose sums are too few to hide the FMA's latency.
+struct Strips {
+  int64_t count, height, taller;  // the first `taller` strips have height + 1 rows
+
+  explicit Strips(int64_t m)
+      : count((m + kRows - 1) / kRows),
+        height(count ? m / count : 0),
+        taller(count ? m % count : 0) {}
+  int rows(int64_t strip) const { return int(strip < taller ? height + 1 : height); }
+};
+
 /// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
 /// B's register v at step p is b[p * ldb + v * lanes]; registers from kVectors on are those of the
-/// next panel, which begins `panel` elements further. The last register of each row of C is masked.
-template <class T, int rows, int vectors>
+/// next panel, which begins `panel` elements further. Unless `full`, the last register of each row
+/// of C is masked: on AVX2 a masked store costs ten plain ones.
+template <class T, int rows, int vectors, bool full>
 void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
           int64_t panel, T* c, int64_t ldc, Mask<T> last, bool first_block) {
   constexpr int kWidth = Vec<T>::kLanes;
@@ -61,8 +83,8 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
       if (first_block)
         sum[i][v] = set1(T(0));
       else
-        sum[i][v] =
-            v + 1 < vectors ? load(c + i * ldc + v * kWidth) : load(c + i * ldc + v * kWidth, last);
+        sum[i][v] = full || v + 1 < vectors ? load(c + i * ldc + v * kWidth)
+                                            : load(c + i * ldc + v * kWidth, last);
     }
   for (int64_t p = 0; p < k; ++p) {
     Vec<T> line[vectors];
@@ -82,7 +104,7 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) {
-      if (v + 1 < vectors)
+      if (full || v + 1 < vectors)
         store(c + i * ldc + v * kWidth, sum[i][v]);
       else
         store(c + i * ldc + v * kWidth, sum[i][v], last);
@@ -94,14 +116,16 @@ using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int
                               int64_t, Mask<T>, bool);
 
 /// The tile of every size up to kRows x kVectors, for the edges of C; and, for so few rows that one
-/// panel has too few sums to hide the FMA's latency, tiles of two panels.
+/// panel has too few sums to hide the FMA's latency, tiles of two panels. The first index says
+/// whether the last register is whole.
 template <class T>
 struct Tiles {
-  TileFunction<T> of[kRows + 1][kVectors + 1];
+  TileFunction<T> of[2][kRows + 1][kVectors + 1];
   TileFunction<T> wide[kWideRows + 1];
   template <int rows, int vectors>
   constexpr void fill() {
-    of[rows][vectors] = tile<T, rows, vectors>;
+    of[0][rows][vectors] = tile<T, rows, vectors, false>;
+    of[1][rows][vectors] = tile<T, rows, vectors, true>;
     if constexpr (vectors > 1)
       fill<rows, vectors - 1>();
     else if constexpr (rows > 1)
@@ -109,8 +133,8 @@ struct Tiles {
   }
   constexpr Tiles() : of{}, wide{} {
     fill<kRows, kVectors>();
-    wide[1] = tile<T, 1, 2 * kVectors>;
-    wide[2] = tile<T, 2, 2 * kVectors>;
+    wide[1] = tile<T, 1, 2 * kVectors, true>;
+    wide[2] = tile<T, 2, 2 * kVectors, true>;
   }
 };
 template <class T>
@@ -142,20 +166,21 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* 
   }
 }
 
-/// Packs A[0:m, 0:k] into strips of kRows rows, each k x kRows; the last strip has only the rows
-/// that are left.
+/// Packs A[0:m, 0:k] into Strips(m), each k x rows; room for kPackSlack elements more.
 template <class T>
 void pack_strips(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out) {
-  for (int64_t i = 0; i < m; i += kRows) {
-    const int height = int(smaller<int64_t>(kRows, m - i));
-    const T* strip = a + i * row;
-    if (height == kRows) {
-      for (int64_t p = 0; p < k; ++p, out += kRows)
-        for (int r = 0; r < kRows; ++r) out[r] = strip[r * row + p * col];
-    } else {
-      for (int64_t p = 0; p < k; ++p, out += height)
-        for (int r = 0; r < height; ++r) out[r] = strip[r * row + p * col];
-    }
+  const Strips strips(m);
+  for (int64_t s = 0; s < strips.count; ++s) {
+    const int height = strips.rows(s);
+    int64_t p = 0;
+    if (col == 1)
+      p = transpose_rows(height, k, a, row, out);
+    else if (row == 1 && col >= kCopied)
+      for (; p + 1 < k; ++p) copy_short(a + p * col, out + p * height);
+    for (; p < k; ++p)
+      for (int r = 0; r < height; ++r) out[p * height + r] = a[r * row + p * col];
+    a += height * row;
+    out += height * k;
   }
 }
 
@@ -175,12 +200,12 @@ void finish(T* c, int64_t offset, int64_t j, int64_t count, const Epilogue<T>& e
 
 template <class T>
 int64_t packed_b_size(int64_t n, int64_t k) {
-  return round_up(smaller(n, kBlockColumns), kColumns<T>) * smaller(k, kDepth);
+  return round_up(smaller(n, kBlockColumns), kColumns<T>) * block_depth(k);
 }
 
 template <class T>
 int64_t workspace_size(int64_t m, int64_t n, int64_t k) {
-  return packed_b_size<T>(n, k) + smaller(m, kBlockRows) * smaller(k, kDepth);
+  return packed_b_size<T>(n, k) + smaller(m, kBlockRows) * block_depth(k) + kPackSlack;
 }
 
 /// Where the panels of one block of B stand: panel j begins at data + j * step, its rows are ld
@@ -209,11 +234,14 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
                   T* workspace) {
   constexpr int64_t kPanel = kColumns<T>;
   constexpr int64_t kLanes = Vec<T>::kLanes;
+  const int64_t depth = block_depth(k);
   T* const packed_b = workspace;
   T* const packed_a = workspace + packed_b_size<T>(n, k);
-  // A strip of A is read once for each panel of B, so packing it pays from the third panel on; a
-  // panel of B is read once for each strip of A.
-  const bool pack_a = n > 2 * kPanel && m > kWideRows;
+  // A strip of A is read once for each panel of B, so packing it pays from the third panel on, and
+  // only where it is not read along adjacent elements or its rows are a page apart: many such rows
+  // fall on few sets of the caches. A panel of B is read once for each strip of A.
+  const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
+  const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows);
   const bool has_epilogue = epilogue.bias || epilogue.pre || epilogue.activation;
 
@@ -222,7 +250,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
     const int64_t edge = nc / kPanel * kPanel;  // the first column of the incomplete panel, if any
     int64_t pc = 0;
     do {  // once even for k = 0: C is then epilogue(0)
-      const int64_t kc = smaller(kDepth, k - pc);
+      const int64_t kc = smaller(depth, k - pc);
       Block<T> full{packed_b, kc, kPanel};
       Block<T> rest = full;
       if (packed) {
@@ -244,6 +272,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
         const int64_t mc = smaller(kBlockRows, m - ic);
         const T* block_a = a.data + ic * a.row + pc * a.col;
         if (pack_a) pack_strips(mc, kc, block_a, a.row, a.col, packed_a);
+        const Strips strips(mc);
         const RowSource<T> source{pack_a ? packed_a : block_a, a.row, a.col, pack_a};
 
         for (int64_t j = 0; j < nc;) {
@@ -253,10 +282,11 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
           const int vectors = int((width + kLanes - 1) / kLanes);
           const Mask<T> last = first_n<T>(width - (vectors - 1) * kLanes);
 
-          for (int64_t i = 0; i < mc; i += kRows) {
-            const int rows = int(smaller<int64_t>(kRows, mc - i));
+          const bool whole = width == vectors * kLanes;
+          for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s) {
+            const int rows = strips.rows(s);
             T* corner = c + (ic + i) * ldc + jc + j;
-            const auto run = wide ? kTiles<T>.wide[rows] : kTiles<T>.of[rows][vectors];
+            const auto run = wide ? kTiles<T>.wide[rows] : kTiles<T>.of[whole][rows][vectors];
             run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
                 block.data + j * block.step, block.ld, kPanel * block.step, corner, ldc, last,
                 pc == 0);
@@ -267,7 +297,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
           j += width;
         }
       }
-      pc += kDepth;
+      pc += depth;
     } while (pc < k);
   }
 }
@@ -291,8 +321,9 @@ int64_t packed_size(int64_t n, int64_t k) {
 
 template <class T>
 void pack(int64_t n, int64_t k, MatrixView<T> b, T* out) {
-  for (int64_t pc = 0; pc < k; pc += kDepth)
-    pack_panels(smaller(kDepth, k - pc), n, b.data + pc * b.row, b.row, b.col,
+  const int64_t depth = block_depth(k);
+  for (int64_t pc = 0; pc < k; pc += depth)
+    pack_panels(smaller(depth, k - pc), n, b.data + pc * b.row, b.row, b.col,
                 out + pc * round_up(n, kColumns<T>));
 }
 

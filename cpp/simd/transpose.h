@@ -7,6 +7,30 @@
 namespace mlpeak {
 namespace MLPEAK_TIER {
 
+#if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16) || defined(MLPEAK_TIER_AVX2)
+
+/// column[p] = row[0][p], row[1][p] ... row[7][p] for p in [0, 8).
+MLPEAK_INLINE void transpose_8x8(const float* const row[8], __m256 column[8]) {
+  __m256 pairs[8];
+  for (int i = 0; i < 8; i += 2) {
+    const __m256 a = _mm256_loadu_ps(row[i]), b = _mm256_loadu_ps(row[i + 1]);
+    pairs[i] = _mm256_unpacklo_ps(a, b);
+    pairs[i + 1] = _mm256_unpackhi_ps(a, b);
+  }
+  for (int c = 0; c < 4; ++c) {  // half h of group[g] is column 4h + c of rows 4g to 4g + 3
+    __m256 group[2];
+    for (int g = 0; g < 2; ++g) {
+      const __m256d a = _mm256_castps_pd(pairs[4 * g + c / 2]);
+      const __m256d b = _mm256_castps_pd(pairs[4 * g + 2 + c / 2]);
+      group[g] = _mm256_castpd_ps(c % 2 ? _mm256_unpackhi_pd(a, b) : _mm256_unpacklo_pd(a, b));
+    }
+    column[c] = _mm256_permute2f128_ps(group[0], group[1], 0x20);
+    column[4 + c] = _mm256_permute2f128_ps(group[0], group[1], 0x31);
+  }
+}
+
+#endif
+
 #if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16)
 
 /// to[p * to_ld + i] = from[i * from_ld + p] for i, p in [0, kLanes).
@@ -58,23 +82,11 @@ MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* 
 #elif defined(MLPEAK_TIER_AVX2)
 
 MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
-  __m256 pairs[8];
-  for (int i = 0; i < 8; i += 2) {
-    const __m256 a = _mm256_loadu_ps(from + i * from_ld);
-    const __m256 b = _mm256_loadu_ps(from + (i + 1) * from_ld);
-    pairs[i] = _mm256_unpacklo_ps(a, b);
-    pairs[i + 1] = _mm256_unpackhi_ps(a, b);
-  }
-  for (int c = 0; c < 4; ++c) {  // half h of group[g] is column 4h + c of rows 4g to 4g + 3
-    __m256 group[2];
-    for (int g = 0; g < 2; ++g) {
-      const __m256d a = _mm256_castps_pd(pairs[4 * g + c / 2]);
-      const __m256d b = _mm256_castps_pd(pairs[4 * g + 2 + c / 2]);
-      group[g] = _mm256_castpd_ps(c % 2 ? _mm256_unpackhi_pd(a, b) : _mm256_unpacklo_pd(a, b));
-    }
-    _mm256_storeu_ps(to + c * to_ld, _mm256_permute2f128_ps(group[0], group[1], 0x20));
-    _mm256_storeu_ps(to + (4 + c) * to_ld, _mm256_permute2f128_ps(group[0], group[1], 0x31));
-  }
+  const float* row[8];
+  for (int i = 0; i < 8; ++i) row[i] = from + i * from_ld;
+  __m256 column[8];
+  transpose_8x8(row, column);
+  for (int c = 0; c < 8; ++c) _mm256_storeu_ps(to + c * to_ld, column[c]);
 }
 
 MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
@@ -96,6 +108,49 @@ template <class T>
 MLPEAK_INLINE void transpose_block(const T* from, int64_t from_ld, T* to, int64_t to_ld) {
   for (int p = 0; p < Vec<T>::kLanes; ++p)
     for (int i = 0; i < Vec<T>::kLanes; ++i) to[p * to_ld + i] = from[i * from_ld + p];
+}
+
+#endif
+
+/// Elements that copy_short moves at once, and that a write of transpose_rows may go beyond its
+/// end.
+constexpr int64_t kCopied = 8;
+
+/// to[0:kCopied] = from[0:kCopied]
+template <class T>
+MLPEAK_INLINE void copy_short(const T* from, T* to) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  if constexpr (kWidth > kCopied) {
+    __builtin_memcpy(to, from, kCopied * sizeof(T));
+  } else {
+    Vec<T> part[kCopied / kWidth];
+    for (int i = 0; i < kCopied / kWidth; ++i) part[i] = load(from + i * kWidth);
+    for (int i = 0; i < kCopied / kWidth; ++i) store(to + i * kWidth, part[i]);
+  }
+}
+
+/// to[p * rows + r] = from[r * ld + p] for r < rows <= 8 and p < q, where q <= k is returned; up to
+/// kCopied elements beyond to[q * rows] are overwritten too.
+template <class T>
+MLPEAK_INLINE int64_t transpose_rows(int, int64_t, const T*, int64_t, T*) {
+  return 0;
+}
+
+#if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16) || defined(MLPEAK_TIER_AVX2)
+
+template <>
+MLPEAK_INLINE int64_t transpose_rows(int rows, int64_t k, const float* from, int64_t ld,
+                                     float* to) {
+  const float* row[8];
+  for (int r = 0; r < 8; ++r) row[r] = from + (r < rows ? r : 0) * ld;
+  int64_t p = 0;
+  for (; p + 8 <= k; p += 8) {
+    __m256 column[8];
+    transpose_8x8(row, column);
+    for (int c = 0; c < 8; ++c, to += rows) _mm256_storeu_ps(to, column[c]);
+    for (int r = 0; r < 8; ++r) row[r] += 8;
+  }
+  return p;
 }
 
 #endif
