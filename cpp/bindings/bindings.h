@@ -16,6 +16,7 @@ void init_embedding(pybind11::module_& m);
 void init_optimizers(pybind11::module_& m);
 void init_random(pybind11::module_& m);
 void init_peak(pybind11::module_& m);
+void init_program(pybind11::module_& m);
 
 }  // namespace bindings
 }  // namespace mlpeak

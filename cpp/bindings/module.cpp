@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, m) {
   init_optimizers(m);
   init_random(m);
   init_peak(m);
+  init_program(m);
 }

@@ -1,202 +1,54 @@
-// C = A B by register tiles.
+// C = A B by register tiles (kernels/tiles.h).
 //
-// A tile of C, kRows x kVectors registers, stays in registers while k runs; each k takes kVectors
-// loads of B, kRows broadcasts of A and kRows * kVectors fused multiply-adds, which are
-// independent of each other: enough of them hide the FMA's latency (4 cycles, 2 a cycle: 8; 24
-// leaves room for the loads). Around it, the loops of Goto and van de Geijn ("Anatomy of
-// high-performance matrix multiplication", ACM TOMS 34(3), 2008): a block of B is packed into
-// panels as wide as the tile, a block of A into strips as high, so that the inner loop reads both
-// with stride one. A block of k continues the chain of the block before it from C.
+// Around the tile, the loops of Goto and van de Geijn ("Anatomy of high-performance matrix
+// multiplication", ACM TOMS 34(3), 2008): a block of B is packed into panels as wide as the tile, a
+// block of A into strips as high, so that the inner loop reads both with stride one. A block of k
+// continues the chain of the block before it from C.
 #include "mlpeak/kernels/gemm.h"
 
 #include "kernels/register.h"
-#include "simd/transpose.h"
-#include "simd/vec.h"
+#include "kernels/tiles.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-#if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16) || defined(MLPEAK_TIER_NEON)
-constexpr int kRows = 6, kVectors = 4;  // 24 sums + 4 of B + 1 of A = 29 of 32 registers
-#elif defined(MLPEAK_TIER_AVX2)
-constexpr int kRows = 6, kVectors = 2;  // 12 sums + 2 of B + 1 of A = 15 of 16 registers
-#else
-constexpr int kRows = 2, kVectors = 4;
-#endif
-
-constexpr int kWideRows = 2;  // 2 x 8 sums + 8 of B + 1 of A = 25 registers
-
+/// The part of an epilogue that tiles do, and the part that runs over whole rows afterwards.
 template <class T>
-constexpr int kColumns = kVectors * Vec<T>::kLanes;
+struct Finish {
+  const Epilogue<T>& epilogue;
+  bool in_tile, over_rows;
 
-// A block of k is at most this deep: a panel of B (kMaxDepth x kColumns, 20 KiB on AVX2) and a
-// strip of A (kRows x kMaxDepth, 8 KiB) share L1 while a strip's tiles run.
-constexpr int64_t kMaxDepth = 320;
-// The packed block of A: 300 KiB in fp32 at most, which leaves room in an L2 of 512 KiB.
-constexpr int64_t kBlockRows = 240;
-// The packed block of B: 640 KiB in fp32 at most; it is streamed, once for each block of A.
-constexpr int64_t kBlockColumns = 512;
-
-constexpr int64_t kPackSlack = 16;  // elements that packing a strip may write beyond its end
-
-int64_t round_up(int64_t x, int64_t to) {
-  return (x + to - 1) / to * to;
-}
-template <class T>
-constexpr T smaller(T a, T b) {
-  return a < b ? a : b;
-}
-
-/// How deep the blocks of k are: as few as kMaxDepth allows, and equal, since each costs a reload
-/// of C. Whole cache lines of floats, but for the last.
-int64_t block_depth(int64_t k) {
-  const int64_t blocks = (k + kMaxDepth - 1) / kMaxDepth;
-  return blocks <= 1 ? (k > 0 ? k : 1) : round_up((k + blocks - 1) / blocks, 16);
-}
-
-/// Rows [0, m) cut into strips of nearly equal height, at most kRows: three strips of 5 rows take
-/// less time than two of 6 and one of 3, whose sums are too few to hide the FMA's latency.
-struct Strips {
-  int64_t count, height, taller;  // the first `taller` strips have height + 1 rows
-
-  explicit Strips(int64_t m)
-      : count((m + kRows - 1) / kRows),
-        height(count ? m / count : 0),
-        taller(count ? m % count : 0) {}
-  int rows(int64_t strip) const { return int(strip < taller ? height + 1 : height); }
-};
-
-/// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
-/// B's register v at step p is b[p * ldb + v * lanes]; registers from kVectors on are those of the
-/// next panel, which begins `panel` elements further. Unless `full`, the last register of each row
-/// of C is masked: on AVX2 a masked store costs ten plain ones.
-template <class T, int rows, int vectors, bool full>
-void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
-          int64_t panel, T* c, int64_t ldc, Mask<T> last, bool first_block) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  Vec<T> sum[rows][vectors];
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) {
-      if (first_block)
-        sum[i][v] = set1(T(0));
-      else
-        sum[i][v] = full || v + 1 < vectors ? load(c + i * ldc + v * kWidth)
-                                            : load(c + i * ldc + v * kWidth, last);
-    }
-  for (int64_t p = 0; p < k; ++p) {
-    Vec<T> line[vectors];
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v)
-      line[v] = load(b + (v < kVectors ? v * kWidth : panel + (v - kVectors) * kWidth));
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const Vec<T> x = set1(a[i * a_row]);
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
-    }
-    a += a_col;
-    b += ldb;
+  explicit Finish(const Epilogue<T>& e) : epilogue(e) {
+    const bool relu = e.activation == Activation::relu;
+    const bool linear = e.activation == Activation::identity;
+    in_tile = e.bias || (relu && !e.pre);
+    over_rows = !linear && !(relu && !e.pre);
+    over_rows = over_rows || e.pre;
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) {
-      if (full || v + 1 < vectors)
-        store(c + i * ldc + v * kWidth, sum[i][v]);
-      else
-        store(c + i * ldc + v * kWidth, sum[i][v], last);
-    }
-}
 
-template <class T>
-using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, int64_t, T*,
-                              int64_t, Mask<T>, bool);
-
-/// The tile of every size up to kRows x kVectors, for the edges of C; and, for so few rows that one
-/// panel has too few sums to hide the FMA's latency, tiles of two panels. The first index says
-/// whether the last register is whole.
-template <class T>
-struct Tiles {
-  TileFunction<T> of[2][kRows + 1][kVectors + 1];
-  TileFunction<T> wide[kWideRows + 1];
-  template <int rows, int vectors>
-  constexpr void fill() {
-    of[0][rows][vectors] = tile<T, rows, vectors, false>;
-    of[1][rows][vectors] = tile<T, rows, vectors, true>;
-    if constexpr (vectors > 1)
-      fill<rows, vectors - 1>();
-    else if constexpr (rows > 1)
-      fill<rows - 1, kVectors>();
+  TileEnd<T> tile(int64_t i, int64_t j) const {
+    const bool relu = epilogue.activation == Activation::relu && !epilogue.pre;
+    return {epilogue.bias ? epilogue.bias + j : nullptr, relu && !epilogue.saved,
+            relu && epilogue.saved ? epilogue.saved + i * epilogue.saved_ld + j : nullptr,
+            epilogue.saved_ld};
   }
-  constexpr Tiles() : of{}, wide{} {
-    fill<kRows, kVectors>();
-    wide[1] = tile<T, 1, 2 * kVectors, true>;
-    wide[2] = tile<T, 2, 2 * kVectors, true>;
+
+  /// Rows [i, i + m), columns [j, j + n) of C, to which tile(i, j) was applied.
+  void rows(int64_t i, int64_t m, int64_t j, int64_t n, T* c, int64_t ldc) const {
+    const ElementwiseKernels<T>& kernels = kernel_table().of(T()).elementwise;
+    const int id = int(epilogue.activation);
+    for (int64_t r = i; r < i + m; ++r) {
+      T* row = c + r * ldc + j;
+      if (epilogue.pre) __builtin_memcpy(epilogue.pre + r * ldc + j, row, size_t(n) * sizeof(T));
+      if (epilogue.saved)
+        kernels.backward[id](row, epilogue.saved + r * epilogue.saved_ld + j, row, n,
+                             epilogue.params);
+      else if (epilogue.activation != Activation::identity)
+        kernels.forward[id](row, row, n, epilogue.params);
+    }
   }
 };
-template <class T>
-constexpr Tiles<T> kTiles{};
-
-/// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent. The
-/// last panel is filled up with zeros to whole registers; what is beyond is never read.
-template <class T>
-void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out) {
-  constexpr int64_t kWidth = kColumns<T>, kLanes = Vec<T>::kLanes;
-  for (int64_t j = 0; j < n; j += kWidth, b += kWidth * col, out += k * kWidth) {
-    const int64_t width = smaller(kWidth, n - j);
-    for (int64_t i = 0; i < width; i += kLanes) {  // a register's width of columns
-      const T* from = b + i * col;
-      T* to = out + i;
-      const int64_t lanes = smaller(kLanes, width - i);
-      int64_t p = 0;
-      if (col == 1) {
-        const Mask<T> mask = first_n<T>(lanes);
-        for (; p < k; ++p) store(to + p * kWidth, load(from + p * row, mask));
-      } else if (row == 1 && lanes == kLanes) {  // transposed: columns of B are adjacent along k
-        for (; p + kLanes <= k; p += kLanes)
-          transpose_block(from + p, col, to + p * kWidth, kWidth);
-      }
-      for (; p < k; ++p)
-        for (int64_t lane = 0; lane < kLanes; ++lane)
-          to[p * kWidth + lane] = lane < lanes ? from[p * row + lane * col] : T(0);
-    }
-  }
-}
-
-/// Packs A[0:m, 0:k] into Strips(m), each k x rows; room for kPackSlack elements more.
-template <class T>
-void pack_strips(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out) {
-  const Strips strips(m);
-  for (int64_t s = 0; s < strips.count; ++s) {
-    const int height = strips.rows(s);
-    int64_t p = 0;
-    if (col == 1)
-      p = transpose_rows(height, k, a, row, out);
-    else if (row == 1 && col >= kCopied)
-      for (; p + 1 < k; ++p) copy_short(a + p * col, out + p * height);
-    for (; p < k; ++p)
-      for (int r = 0; r < height; ++r) out[p * height + r] = a[r * row + p * col];
-    a += height * row;
-    out += height * k;
-  }
-}
-
-/// Applies the epilogue to one row segment of C, columns [j, j + count).
-template <class T>
-void finish(T* c, int64_t offset, int64_t j, int64_t count, const Epilogue<T>& epilogue) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  for (int64_t i = 0; i < count && (epilogue.bias || epilogue.pre); i += kWidth) {
-    const Mask<T> mask = first_n<T>(count - i);
-    Vec<T> x = load(c + offset + i, mask);
-    if (epilogue.bias) x = x + load(epilogue.bias + j + i, mask);
-    store(c + offset + i, x, mask);
-    if (epilogue.pre) store(epilogue.pre + offset + i, x, mask);
-  }
-  if (epilogue.activation) epilogue.activation(c + offset, c + offset, count, epilogue.params);
-}
 
 template <class T>
 int64_t packed_b_size(int64_t n, int64_t k) {
@@ -243,7 +95,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows);
-  const bool has_epilogue = epilogue.bias || epilogue.pre || epilogue.activation;
+  const Finish<T> finish(epilogue);
 
   for (int64_t jc = 0; jc < n; jc += kBlockColumns) {
     const int64_t nc = smaller(kBlockColumns, n - jc);
@@ -287,15 +139,14 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
             const int rows = strips.rows(s);
             T* corner = c + (ic + i) * ldc + jc + j;
             const auto run = wide ? kTiles<T>.wide[rows] : kTiles<T>.of[whole][rows][vectors];
+            const TileEnd<T> end = finish.tile(ic + i, jc + j);
             run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
                 block.data + j * block.step, block.ld, kPanel * block.step, corner, ldc, last,
-                pc == 0);
-            if (has_epilogue && pc + kc >= k)
-              for (int r = 0; r < rows; ++r)
-                finish(c, (ic + i + r) * ldc + jc + j, jc + j, width, epilogue);
+                pc == 0, finish.in_tile && pc + kc >= k ? &end : nullptr);
           }
           j += width;
         }
+        if (finish.over_rows && pc + kc >= k) finish.rows(ic, mc, jc, nc, c, ldc);
       }
       pc += depth;
     } while (pc < k);

@@ -15,6 +15,7 @@ void register_class_losses(KernelTable& table);
 void register_norms(KernelTable& table);
 void register_embedding(KernelTable& table);
 void register_optimizers(KernelTable& table);
+void register_weights(KernelTable& table);
 void register_random(KernelTable& table);
 void register_peak(KernelTable& table);
 

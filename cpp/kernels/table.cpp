@@ -15,6 +15,7 @@ const KernelTable& kernel_table() {
     register_norms(table);
     register_embedding(table);
     register_optimizers(table);
+    register_weights(table);
     register_random(table);
     register_peak(table);
     return true;

@@ -56,6 +56,7 @@ struct Product {
     Epilogue<T> own = epilogue;
     if (own.bias) own.bias += j0;
     if (own.pre) own.pre += corner;
+    if (own.saved) own.saved += i0 * own.saved_ld + j0;
     if (packed)
       kernel.multiply_packed(i1 - i0, j1 - j0, k, rows,
                              {packed->data, packed->columns, packed->first + j0}, c + corner, ldc,

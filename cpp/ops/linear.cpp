@@ -21,10 +21,8 @@ void linear_forward(const LinearForward<T>& call) {
   Epilogue<T> epilogue;
   epilogue.bias = call.b;
   epilogue.pre = call.pre;
-  if (call.activation != Activation::identity) {
-    epilogue.activation = kernels<T>().elementwise.forward[int(call.activation)];
-    epilogue.params = info(call.activation).params;
-  }
+  epilogue.activation = call.activation;
+  epilogue.params = info(call.activation).params;
   const MatrixView<T> x{call.x, call.in, 1};
   if (call.packed)
     gemm_packed<T>(call.batch, call.out, call.in, x, call.packed->panels(), call.y, call.out,

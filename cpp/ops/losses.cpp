@@ -27,11 +27,15 @@ int64_t divide_up(int64_t a, int64_t b) {
 /// sum(c) over chunks c, computed in parallel and added in order.
 template <class Sum>
 double ordered_sum(int64_t chunks, double nanoseconds, Sum sum) {
+  double total = 0;
+  if (nanoseconds < kSerialNanoseconds || num_threads() <= 1) {  // no memory for parts
+    for (int64_t c = 0; c < chunks; ++c) total += sum(c);
+    return total;
+  }
   std::vector<double> partial(size_t(chunks), 0.0);
   parallel_for(chunks, 1, nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) partial[size_t(c)] = sum(c);
   });
-  double total = 0;
   for (double p : partial) total += p;
   return total;
 }
@@ -141,13 +145,13 @@ class Spans {
   bool weight_is_array_, extra_is_column_;
 };
 
+}  // namespace
+
 template <class T>
 double elementwise_divisor(const ElementwiseLossArgs<T>& args, Reduction reduction) {
   if (reduction != Reduction::mean) return 1;
   return weight_sum(args.sample_weight, args.batch) * double(args.row_size);
 }
-
-}  // namespace
 
 template <class T>
 void elementwise_loss(const ElementwiseLossArgs<T>& args, Reduction reduction, T* out) {
@@ -172,20 +176,27 @@ void elementwise_loss(const ElementwiseLossArgs<T>& args, Reduction reduction, T
 }
 
 template <class T>
-void elementwise_loss_backward(const ElementwiseLossArgs<T>& args, Reduction reduction,
-                               const T* grad_output, T* grad, T* grad_extra) {
+void elementwise_loss_gradient(const ElementwiseLossArgs<T>& args, T scale, const T* grad_output,
+                               T* grad, T* grad_extra) {
   const Spans<T> spans(args);
   const ElementwiseLoss<T>& kernel = kernel_of(args);
   const LossParams<T> params = params_of(args);
-  const bool each = reduction == Reduction::none;
-  const T scale = each ? T(1) : T(double(*grad_output) / elementwise_divisor(args, reduction));
   parallel_for(spans.chunks(), 1, spans.nanoseconds(), [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
       spans.each(c, [&](const LossSpan<T>& s, int64_t offset) {
-        kernel.backward(s, params, scale, each ? grad_output + offset : nullptr, grad + offset,
-                        grad_extra ? grad_extra + offset : nullptr);
+        kernel.backward(s, params, scale, grad_output ? grad_output + offset : nullptr,
+                        grad + offset, grad_extra ? grad_extra + offset : nullptr);
       });
   });
+}
+
+template <class T>
+void elementwise_loss_backward(const ElementwiseLossArgs<T>& args, Reduction reduction,
+                               const T* grad_output, T* grad, T* grad_extra) {
+  if (reduction == Reduction::none)
+    return elementwise_loss_gradient(args, T(1), grad_output, grad, grad_extra);
+  const T scale = T(double(*grad_output) / elementwise_divisor(args, reduction));
+  elementwise_loss_gradient<T>(args, scale, nullptr, grad, grad_extra);
 }
 
 // ---- over classes -------------------------------------------------------------------------------
@@ -198,11 +209,15 @@ ClassLoss<T> kernel_of(ClassLossKind kind) {
   return kind == ClassLossKind::nll ? k.nll : k.cross_entropy;
 }
 
+}  // namespace
+
 template <class T>
 ClassLossRows<T> with_class_weight_sum(ClassLossRows<T> rows) {
   rows.class_weight_sum = T(weight_sum(rows.class_weight, rows.classes));
   return rows;
 }
+
+namespace {
 
 /// Rows begin .. end - 1.
 template <class T>
@@ -213,6 +228,14 @@ ClassLossRows<T> slice(ClassLossRows<T> r, int64_t begin, int64_t end) {
   if (r.sample_weight) r.sample_weight += begin;
   r.rows = end - begin;
   return r;
+}
+
+/// The total of a chunk's losses, in order.
+template <class T>
+double chunk_sum(const T* losses, int64_t rows) {
+  double sum = 0;
+  for (int64_t i = 0; i < rows; ++i) sum += double(losses[i]);
+  return sum;
 }
 
 template <class T>
@@ -254,11 +277,16 @@ void class_loss_with_gradient(ClassLossKind kind, const ClassLossRows<T>& args, 
     const int64_t begin = c * kChunkRows;
     const int64_t end = std::min(rows.rows, begin + kChunkRows);
     kernel(slice(rows, begin, end), T(1 / divisor), nullptr, loss, gradient_at(begin));
-    double sum = 0;
-    for (int64_t i = 0; i < end - begin; ++i) sum += double(loss[i]);
-    return sum;
+    return chunk_sum(loss, end - begin);
   });
   *out = T(total / divisor);
+}
+
+template <class T>
+double class_loss_sum(const T* losses, int64_t rows) {
+  return ordered_sum(divide_up(rows, kChunkRows), 0, [&](int64_t c) {
+    return chunk_sum(losses + c * kChunkRows, std::min(kChunkRows, rows - c * kChunkRows));
+  });
 }
 
 template <class T>
@@ -311,6 +339,10 @@ int64_t find_outside(const T* x, int64_t n, T low, T high, bool nan_legal) {
   template void class_loss_backward(ClassLossKind, const ClassLossRows<T>&, Reduction, const T*,  \
                                     T*);                                                          \
   template double class_loss_divisor(const ClassLossRows<T>&);                                    \
+  template double class_loss_sum(const T*, int64_t);                                              \
+  template double elementwise_divisor(const ElementwiseLossArgs<T>&, Reduction);                  \
+  template void elementwise_loss_gradient(const ElementwiseLossArgs<T>&, T, const T*, T*, T*);    \
+  template ClassLossRows<T> with_class_weight_sum(ClassLossRows<T>);                              \
   template int64_t find_outside(const T*, int64_t, T, T, bool);
 
 MLPEAK_LOSSES(float)

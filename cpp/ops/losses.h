@@ -55,6 +55,15 @@ template <class T>
 void elementwise_loss_backward(const ElementwiseLossArgs<T>& args, Reduction reduction,
                                const T* grad_output, T* grad, T* grad_extra);
 
+/// What a mean divides by: the sum of the sample weights times row_size; 1 for other reductions.
+template <class T>
+double elementwise_divisor(const ElementwiseLossArgs<T>& args, Reduction reduction);
+
+/// grad = dl/dx (scale w) g with g = grad_output, (batch, row_size), or 1 where that is null.
+template <class T>
+void elementwise_loss_gradient(const ElementwiseLossArgs<T>& args, T scale, const T* grad_output,
+                               T* grad, T* grad_extra);
+
 enum class ClassLossKind { cross_entropy, nll };
 
 /// out: (rows) for Reduction::none, else one number. class_weight_sum need not be set.
@@ -76,6 +85,14 @@ void class_loss_with_gradient(ClassLossKind kind, const ClassLossRows<T>& rows, 
 /// where ignored), or of the sample weights alone for probabilities.
 template <class T>
 double class_loss_divisor(const ClassLossRows<T>& rows);
+
+/// The sum of the rows' losses in the order of class_loss.
+template <class T>
+double class_loss_sum(const T* losses, int64_t rows);
+
+/// `rows` with its class_weight_sum set.
+template <class T>
+ClassLossRows<T> with_class_weight_sum(ClassLossRows<T> rows);
 
 /// The first i with x[i] outside [low, high], or -1; NaN is outside unless nan_legal.
 template <class T>

@@ -56,16 +56,19 @@ void random_normal(int64_t n, RandomKey key, T mean, T std, T* out) {
 }
 
 template <class T>
-void dropout(int64_t n, RandomKey key, double p, const T* x, T* out) {
+void dropout_range(int64_t n, int64_t first, RandomKey key, double p, const T* x, T* out) {
   const int64_t drop = int64_t(std::floor(p * 0x1p32 + 0.5));
   if (drop > UINT32_MAX) {  // no word is as large: all are dropped
     std::memset(out, 0, size_t(n) * sizeof(T));
     return;
   }
-  const auto kernel = kernels<T>().random.dropout;
-  const T scale = T(1 / (1 - p));
+  kernels<T>().random.dropout(n, first, key, uint32_t(drop), T(1 / (1 - p)), x, out);
+}
+
+template <class T>
+void dropout(int64_t n, RandomKey key, double p, const T* x, T* out) {
   parallel_for(n, kAlign, kDropoutCost * double(n), [=](int64_t begin, int64_t end) {
-    kernel(end - begin, begin, key, uint32_t(drop), scale, x + begin, out + begin);
+    dropout_range(end - begin, begin, key, p, x + begin, out + begin);
   });
 }
 
@@ -120,10 +123,11 @@ void permutation(int64_t n, RandomKey key, int64_t* out) {
   }
 }
 
-#define MLPEAK_INSTANTIATE(T)                                    \
-  template void random_uniform<T>(int64_t, RandomKey, T, T, T*); \
-  template void random_normal<T>(int64_t, RandomKey, T, T, T*);  \
-  template void dropout<T>(int64_t, RandomKey, double, const T*, T*);
+#define MLPEAK_INSTANTIATE(T)                                         \
+  template void random_uniform<T>(int64_t, RandomKey, T, T, T*);      \
+  template void random_normal<T>(int64_t, RandomKey, T, T, T*);       \
+  template void dropout<T>(int64_t, RandomKey, double, const T*, T*); \
+  template void dropout_range<T>(int64_t, int64_t, RandomKey, double, const T*, T*);
 MLPEAK_INSTANTIATE(float)
 MLPEAK_INSTANTIATE(double)
 #undef MLPEAK_INSTANTIATE

@@ -22,6 +22,10 @@ void random_normal(int64_t n, RandomKey key, T mean, T std, T* out);
 template <class T>
 void dropout(int64_t n, RandomKey key, double p, const T* x, T* out);
 
+/// The same for the elements [first, first + n), by the calling thread; first is a multiple of 4.
+template <class T>
+void dropout_range(int64_t n, int64_t first, RandomKey key, double p, const T* x, T* out);
+
 /// A random order of 0 .. n - 1, n < 2^32, each equally likely. Serial: each swap needs the last.
 void permutation(int64_t n, RandomKey key, int64_t* out);
 

@@ -45,6 +45,39 @@ void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double di
       out[o * inner + i] = finish(partial.data() + o * chunks * inner + i, chunks, inner, divisor);
 }
 
+template <class T>
+T sum_adjacent(const T* x, int64_t n, double divisor) {
+  double total = 0;
+  for (int64_t i = 0; i < n; i += kChunk)
+    total += double(kernels<T>().reduce.sum(x + i, std::min(kChunk, n - i)));
+  return T(total / divisor);
+}
+
+template <class T>
+void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, T* workspace) {
+  const auto kernel = kernels<T>().reduce.column_sums;
+  // Up to one chunk the total is the chunk's; beyond, totals are doubles: in blocks on the stack.
+  if (columns == 1) {
+    out[0] = sum_adjacent(x, rows, 1.0);
+    return;
+  }
+  constexpr int64_t kBlock = 256;
+  double total[kBlock];
+  for (int64_t j = 0; j < columns; j += kBlock) {
+    const int64_t count = std::min(kBlock, columns - j);
+    for (int64_t c = 0; c < count; ++c) total[c] = 0;
+    for (int64_t i = 0; i < rows; i += kRowChunk) {
+      kernel(x + i * ld + j, std::min(kRowChunk, rows - i), count, ld, workspace);
+      for (int64_t c = 0; c < count; ++c) total[c] += double(workspace[c]);
+    }
+    for (int64_t c = 0; c < count; ++c) out[j + c] = T(total[c]);
+  }
+}
+
+template float sum_adjacent(const float*, int64_t, double);
+template double sum_adjacent(const double*, int64_t, double);
+template void column_sums(const float*, int64_t, int64_t, int64_t, float*, float*);
+template void column_sums(const double*, int64_t, int64_t, int64_t, double*, double*);
 template void sum_axis(const float*, int64_t, int64_t, int64_t, double, float*);
 template void sum_axis(const double*, int64_t, int64_t, int64_t, double, double*);
 

@@ -11,4 +11,14 @@ namespace mlpeak {
 template <class T>
 void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double divisor, T* out);
 
+/// The sum of sum_axis for one row of n adjacent elements, by the calling thread alone.
+template <class T>
+T sum_adjacent(const T* x, int64_t n, double divisor);
+
+/// out[j] = the sum of x[:, j], x being (rows, columns) with rows ld apart: the sum of sum_axis, by
+/// the calling thread alone. One column has adjacent elements (ld 1). `workspace` holds `columns`
+/// elements.
+template <class T>
+void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, T* workspace);
+
 }  // namespace mlpeak

@@ -127,10 +127,31 @@ std::string openmp_runtime() {
 #endif
 }
 
+#ifdef _OPENMP
+namespace {
+void start_pool() {
+  if (!g_pool_started.exchange(true)) pthread_atfork(nullptr, nullptr, after_fork_in_child);
+}
+}  // namespace
+#endif
+
+void run_together(int threads, void (*body)(void*, int, int), void* context) {
+#ifdef _OPENMP
+  if (threads > 1) {
+    start_pool();
+#pragma omp parallel num_threads(threads)
+    body(context, omp_get_thread_num(), omp_get_num_threads());
+    return;
+  }
+#endif
+  (void)threads;
+  body(context, 0, 1);
+}
+
 void run_team(int threads, void (*body)(void*, int), void* context) {
 #ifdef _OPENMP
   if (threads > 1) {
-    if (!g_pool_started.exchange(true)) pthread_atfork(nullptr, nullptr, after_fork_in_child);
+    start_pool();
     // A runtime may grant fewer threads than asked for; each takes the shares left over.
 #pragma omp parallel num_threads(threads)
     for (int share = omp_get_thread_num(); share < threads; share += omp_get_num_threads())

@@ -23,6 +23,10 @@ std::string openmp_runtime();
 /// Runs body(context, thread) on `threads` threads and waits for all. body must not throw.
 void run_team(int threads, void (*body)(void*, int), void* context);
 
+/// Runs body(context, thread, count) at once on `count` threads that may wait for each other, count
+/// being `threads` or what the runtime grants, and waits for all. body must not throw.
+void run_together(int threads, void (*body)(void*, int, int), void* context);
+
 /// Work below this many nanoseconds on one core runs serially: starting and joining two threads
 /// costs 2-6 us warm, and a call must never be slower on two threads than on one.
 constexpr double kSerialNanoseconds = 25000;

@@ -15,6 +15,7 @@
 #include "mlpeak/kernels/random.h"
 #include "mlpeak/kernels/reduce.h"
 #include "mlpeak/kernels/rows.h"
+#include "mlpeak/kernels/weights.h"
 
 namespace mlpeak {
 
@@ -28,6 +29,7 @@ struct Kernels {
   NormKernels<T> norms;
   EmbeddingKernels<T> embedding;
   OptimizerKernels<T> optimizers;
+  WeightKernels<T> weights;
   RandomKernels<T> random;
   PeakKernels<T> peak;
 };

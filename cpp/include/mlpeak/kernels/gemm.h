@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "mlpeak/activation.h"
+
 namespace mlpeak {
 
 /// A matrix that is read: element (i, j) stands at data[i * row + j * col]. Either stride may be 1,
@@ -27,9 +29,11 @@ template <class T>
 struct Epilogue {
   const T* bias = nullptr;  // (n,): added, one rounding; null: none
   T* pre = nullptr;         // (m, ldc): receives the value before the activation; null: none
-  // activation(x, y, count, params) with y == x, as in ElementwiseKernels; null: identity
-  void (*activation)(const T* x, T* y, int64_t count, const double* params) = nullptr;
-  const double* params = nullptr;
+  Activation activation = Activation::identity;
+  const double* params = nullptr;  // of the activation, as in ElementwiseKernels
+  // Not null: the activation's backward is applied instead, the value being grad_output.
+  const T* saved = nullptr;  // (m, saved_ld): as in ElementwiseKernels
+  int64_t saved_ld = 0;
 };
 
 template <class T>

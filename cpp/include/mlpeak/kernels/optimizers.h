@@ -47,6 +47,27 @@ struct AdagradScalars {
   T sign;
 };
 
+enum class Rule { sgd, sgd_momentum, adam, amsgrad, rmsprop, adagrad };
+
+/// An update rule with the scalars of a step; only those of `rule` are read.
+template <class T>
+struct Update {
+  Rule rule;
+  SgdScalars<T> sgd;
+  AdamScalars<T> adam;
+  RmspropScalars<T> rmsprop;
+  AdagradScalars<T> adagrad;
+};
+
+/// How many state arrays `rule` has, rmsprop with all its options: those it does not use are null.
+constexpr int state_count(Rule rule) {
+  return rule == Rule::sgd       ? 0
+         : rule == Rule::adam    ? 2
+         : rule == Rule::amsgrad ? 3
+         : rule == Rule::rmsprop ? 3
+                                 : 1;
+}
+
 template <class T>
 struct OptimizerKernels {
   /// Without momentum momentum_buffer is null.
@@ -58,6 +79,11 @@ struct OptimizerKernels {
   void (*rmsprop)(int64_t n, T* param, const T* grad, T* square_avg, T* momentum_buffer,
                   T* grad_avg, const RmspropScalars<T>& s);
   void (*adagrad)(int64_t n, T* param, const T* grad, T* state_sum, const AdagradScalars<T>& s);
+
+  /// Any of these on a block of `rows` x `columns`: rows of param and the states are ld apart, rows
+  /// of grad grad_ld. States stand in the order of the functions above.
+  void (*update)(const Update<T>& update, int64_t rows, int64_t columns, int64_t ld, T* param,
+                 const T* grad, int64_t grad_ld, T* const* states);
 };
 
 }  // namespace mlpeak

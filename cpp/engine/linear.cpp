@@ -1,0 +1,245 @@
+#include "engine/linear.h"
+
+#include <algorithm>
+
+#include "mlpeak/tier.h"
+#include "ops/reduce.h"
+
+namespace mlpeak {
+namespace engine {
+namespace {
+
+// A multiply-add of fp32 on AVX2 or AVX-512, to weigh the parts of a step against each other.
+constexpr double kMultiplyAdd = 1.0 / 50;  // ns
+constexpr double kByte = 1.0 / 20;         // ns, in cache
+constexpr double kUpdated = 0.4;           // ns an element of Adam
+
+template <class T>
+Work product(double m, double n, double k) {
+  const double flops = 2 * m * n * k;
+  return {flops, (m * k + n * k + m * n) * sizeof(T), flops / 2 * kMultiplyAdd * sizeof(T) / 4};
+}
+
+std::string shape(int64_t out, int64_t in) {
+  return std::to_string(in) + " -> " + std::to_string(out);
+}
+
+}  // namespace
+
+// ---- weight -------------------------------------------------------------------------------------
+
+template <class T>
+Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backward)
+    : value(value), out(out), in(in), has_forward_(forward), has_backward_(backward) {
+  const auto& gemm = kernels<T>().gemm;
+  if (forward) forward_ = AlignedMemory(size_t(gemm.packed_size(out, in)) * sizeof(T));
+  if (backward) backward_ = AlignedMemory(size_t(gemm.packed_size(in, out)) * sizeof(T));
+}
+
+template <class T>
+void Weight<T>::pack(const T* weight) {
+  const auto& gemm = kernels<T>().gemm;
+  if (has_forward_) gemm.pack(out, in, {weight, 1, in}, forward());
+  if (has_backward_) gemm.pack(in, out, {weight, in, 1}, backward());
+}
+
+// ---- forward ------------------------------------------------------------------------------------
+
+template <class T>
+void Linear<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
+  Epilogue<T> epilogue;
+  epilogue.bias = bias < 0 ? nullptr : frame.values[bias];
+  epilogue.pre = pre.value < 0 ? nullptr : row(frame, pre, begin);
+  epilogue.activation = activation.id;
+  epilogue.params = activation.params;
+  kernels<T>().gemm.multiply_packed(
+      end - begin, y.columns, x.columns, {row(frame, x, begin), x.ld, 1},
+      {weight->forward(), y.columns, 0}, row(frame, y, begin), y.ld, epilogue, frame.scratch);
+}
+
+template <class T>
+std::string Linear<T>::text() const {
+  std::string s = "linear " + shape(weight->out, weight->in);
+  if (bias >= 0) s += " + bias";
+  if (activation.id != Activation::identity) s += std::string(" + ") + info(activation.id).name;
+  return s;
+}
+
+template <class T>
+Work Linear<T>::work(int64_t batch) const {
+  Work w = product<T>(double(batch), double(weight->out), double(weight->in));
+  w.nanoseconds += info(activation.id).nanoseconds * double(batch) * double(weight->out);
+  return w;
+}
+
+template <class T>
+int64_t Linear<T>::scratch(int64_t rows, int64_t) const {
+  return kernels<T>().gemm.workspace_size(rows, y.columns, x.columns);
+}
+
+// ---- gradient of x ------------------------------------------------------------------------------
+
+template <class T>
+void LinearBackwardInput<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
+  Epilogue<T> epilogue;
+  if (saved.value >= 0) {
+    epilogue.activation = activation.id;
+    epilogue.params = activation.params;
+    epilogue.saved = row(frame, saved, begin);
+    epilogue.saved_ld = saved.ld;
+  }
+  kernels<T>().gemm.multiply_packed(end - begin, grad_x.columns, grad.columns,
+                                    {row(frame, grad, begin), grad.ld, 1},
+                                    {weight->backward(), grad_x.columns, 0},
+                                    row(frame, grad_x, begin), grad_x.ld, epilogue, frame.scratch);
+}
+
+template <class T>
+std::string LinearBackwardInput<T>::text() const {
+  std::string s = "linear_backward_input " + shape(weight->in, weight->out);
+  if (saved.value >= 0) s += std::string(" + ") + info(activation.id).backward_name;
+  return s;
+}
+
+template <class T>
+Work LinearBackwardInput<T>::work(int64_t batch) const {
+  Work w = product<T>(double(batch), double(weight->in), double(weight->out));
+  w.nanoseconds += 0.2 * double(batch) * double(weight->in);
+  return w;
+}
+
+template <class T>
+int64_t LinearBackwardInput<T>::scratch(int64_t rows, int64_t) const {
+  return kernels<T>().gemm.workspace_size(rows, grad_x.columns, grad.columns);
+}
+
+// ---- gradient of W ------------------------------------------------------------------------------
+
+namespace {
+
+/// W in parts of at most this many tile columns and rows: a few dozen parts in a large layer, so
+/// that threads get equal shares, and at least two in a small one.
+template <class T>
+struct Parts {
+  int64_t rows, columns;  // of a part
+  int64_t down, across;   // how many
+
+  Parts(int64_t out, int64_t in) {
+    const int64_t tile = kernels<T>().gemm.tile_columns;
+    const auto parts = [tile](int64_t n, int64_t most) {
+      const int64_t tiles = (n + tile - 1) / tile;
+      return std::min(tiles, most);
+    };
+    across = parts(in, 32);
+    down = across >= 8 ? 1 : parts(out, 2);
+    columns = (in + tile * across - 1) / (tile * across) * tile;
+    rows = (out + tile * down - 1) / (tile * down) * tile;
+    across = (in + columns - 1) / columns;
+    down = (out + rows - 1) / rows;
+  }
+};
+
+template <class T>
+T* pointer(const Frame<T>& frame, int value) {
+  return value < 0 ? nullptr : frame.values[value];
+}
+
+}  // namespace
+
+template <class T>
+int64_t LinearBackwardWeight<T>::units(int64_t) const {
+  const Parts<T> parts(weight->out, weight->in);
+  return parts.down * parts.across;
+}
+
+template <class T>
+void LinearBackwardWeight<T>::run(const Frame<T>& frame, int64_t unit) const {
+  const Parts<T> parts(weight->out, weight->in);
+  WeightGradient<T> w = {};
+  w.batch = frame.batch;
+  w.out = weight->out;
+  w.in = weight->in;
+  w.grad = row(frame, grad, 0);
+  w.grad_ld = grad.ld;
+  w.x = row(frame, x, 0);
+  w.x_ld = x.ld;
+  if (destination.group < 0) {
+    w.gradient = frame.values[destination.gradient];
+  } else {
+    w.update = &frame.updates[destination.group];
+    w.weight = frame.values[destination.parameter];
+    for (int i = 0; i < 3; ++i) w.states[i] = pointer(frame, destination.states[i]);
+    w.forward = weight->forward();
+    w.backward = weight->backward();
+  }
+  const int64_t o = unit % parts.down * parts.rows, j = unit / parts.down * parts.columns;
+  kernels<T>().weights.gradient(w, o, std::min(w.out, o + parts.rows), j,
+                                std::min(w.in, j + parts.columns), frame.scratch);
+}
+
+template <class T>
+std::string LinearBackwardWeight<T>::text() const {
+  return "linear_backward_weight " + shape(weight->out, weight->in) +
+         (destination.group < 0 ? "" : " + update");
+}
+
+template <class T>
+Work LinearBackwardWeight<T>::work(int64_t batch) const {
+  Work w = product<T>(double(weight->out), double(weight->in), double(batch));
+  if (destination.group >= 0) w.nanoseconds += kUpdated * double(weight->out) * double(weight->in);
+  return w;
+}
+
+template <class T>
+int64_t LinearBackwardWeight<T>::scratch(int64_t, int64_t batch) const {
+  return kernels<T>().weights.workspace_size(batch, Parts<T>(weight->out, weight->in).rows);
+}
+
+// ---- gradient of b ------------------------------------------------------------------------------
+
+template <class T>
+int64_t LinearBackwardBias<T>::units(int64_t) const {
+  return 1;
+}
+
+template <class T>
+void LinearBackwardBias<T>::run(const Frame<T>& frame, int64_t) const {
+  T* const sums = destination.group < 0 ? frame.values[destination.gradient] : frame.scratch;
+  column_sums(row(frame, grad, 0), frame.batch, grad.columns, grad.ld, sums,
+              frame.scratch + grad.columns);
+  if (destination.group < 0) return;
+  T* states[3];
+  for (int i = 0; i < 3; ++i) states[i] = pointer(frame, destination.states[i]);
+  kernels<T>().optimizers.update(frame.updates[destination.group], 1, grad.columns, grad.columns,
+                                 frame.values[destination.parameter], sums, grad.columns, states);
+}
+
+template <class T>
+std::string LinearBackwardBias<T>::text() const {
+  return "linear_backward_bias " + std::to_string(grad.columns) +
+         (destination.group < 0 ? "" : " + update");
+}
+
+template <class T>
+Work LinearBackwardBias<T>::work(int64_t batch) const {
+  const double bytes = double(batch) * double(grad.columns) * sizeof(T);
+  return {0, bytes, bytes * kByte + kUpdated * double(grad.columns)};
+}
+
+template <class T>
+int64_t LinearBackwardBias<T>::scratch(int64_t, int64_t) const {
+  return 2 * grad.columns;
+}
+
+#define MLPEAK_INSTANTIATE(T)              \
+  template class Weight<T>;                \
+  template struct Linear<T>;               \
+  template struct LinearBackwardInput<T>;  \
+  template struct LinearBackwardWeight<T>; \
+  template struct LinearBackwardBias<T>;
+MLPEAK_INSTANTIATE(float)
+MLPEAK_INSTANTIATE(double)
+#undef MLPEAK_INSTANTIATE
+
+}  // namespace engine
+}  // namespace mlpeak

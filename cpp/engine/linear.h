@@ -1,0 +1,106 @@
+// The instructions of a linear layer y = f(x Wᵀ + b): forward, the gradient of x, and the gradients
+// of W and b with their updates.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/instruction.h"
+#include "mlpeak/activation.h"
+#include "runtime/arena.h"
+
+namespace mlpeak {
+namespace engine {
+
+/// An activation with its parameters.
+struct ActivationCall {
+  Activation id = Activation::identity;
+  double params[2] = {0, 0};
+};
+
+/// A weight (out, in) and its packed copies, which the program keeps up to date.
+template <class T>
+class Weight {
+ public:
+  /// `value` is the weight as the user sees it. Throws std::bad_alloc.
+  Weight(int value, int64_t out, int64_t in, bool forward, bool backward);
+  /// Packs both copies again, after the weight was changed from outside.
+  void pack(const T* weight);
+
+  const int value;
+  const int64_t out, in;
+  T* forward() const { return static_cast<T*>(forward_.data()); }
+  T* backward() const { return static_cast<T*>(backward_.data()); }
+  bool has_backward() const { return has_backward_; }
+
+ private:
+  bool has_forward_, has_backward_;
+  AlignedMemory forward_, backward_;
+};
+
+/// y = f(x Wᵀ + b); bias is -1 for none; pre receives the value before f, -1 for nowhere.
+template <class T>
+struct Linear : RowInstruction<T> {
+  const Weight<T>* weight;
+  Operand x, y;
+  int bias;
+  Operand pre;
+  ActivationCall activation;
+
+  void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
+  std::string text() const override;
+  Work work(int64_t batch) const override;
+  int64_t scratch(int64_t rows, int64_t batch) const override;
+};
+
+/// grad_x = g W, then through the backward of f where `saved` is not -1.
+template <class T>
+struct LinearBackwardInput : RowInstruction<T> {
+  const Weight<T>* weight;
+  Operand grad, grad_x;
+  Operand saved;
+  ActivationCall activation;
+
+  void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
+  std::string text() const override;
+  Work work(int64_t batch) const override;
+  int64_t scratch(int64_t rows, int64_t batch) const override;
+};
+
+/// Where a gradient goes: into an array, or at once into the update of a parameter.
+struct Destination {
+  int gradient = -1;  // value
+  int group = -1;     // whose update is applied, or -1
+  int parameter = -1;
+  int states[3] = {-1, -1, -1};  // values, in the order of OptimizerKernels
+};
+
+/// dW = gᵀ x over the batch, one unit a part of the columns (and, where these are few, rows) of W.
+template <class T>
+struct LinearBackwardWeight : WholeInstruction<T> {
+  Weight<T>* weight;
+  Operand grad, x;
+  Destination destination;
+
+  int64_t units(int64_t batch) const override;
+  void run(const Frame<T>& frame, int64_t unit) const override;
+  std::string text() const override;
+  Work work(int64_t batch) const override;
+  int64_t scratch(int64_t rows, int64_t batch) const override;
+};
+
+/// db = the sum of g's rows, as ops/reduce.h adds them.
+template <class T>
+struct LinearBackwardBias : WholeInstruction<T> {
+  Operand grad;
+  Destination destination;
+
+  int64_t units(int64_t batch) const override;
+  void run(const Frame<T>& frame, int64_t unit) const override;
+  std::string text() const override;
+  Work work(int64_t batch) const override;
+  int64_t scratch(int64_t rows, int64_t batch) const override;
+};
+
+}  // namespace engine
+}  // namespace mlpeak

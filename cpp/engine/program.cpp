@@ -1,0 +1,459 @@
+#include "engine/program.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "runtime/barrier.h"
+#include "runtime/threads.h"
+
+namespace mlpeak {
+namespace engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kLine = 64;  // bytes: no two threads write to the same cache line
+
+int64_t round_up(int64_t x, int64_t to) {
+  return (x + to - 1) / to * to;
+}
+
+template <class T>
+Update<T> scalars(UpdateOptions o, int64_t step) {
+  Update<T> u = {};
+  u.rule = o.rule;
+  switch (o.rule) {
+    case Rule::sgd:
+    case Rule::sgd_momentum:
+      o.sgd.first = o.sgd.first && step == 0;
+      u.sgd = sgd_scalars<T>(o.sgd);
+      break;
+    case Rule::adam:
+    case Rule::amsgrad:
+      o.adam.step += step;
+      u.adam = adam_scalars<T>(o.adam);
+      break;
+    case Rule::rmsprop:
+      u.rmsprop = rmsprop_scalars<T>(o.rmsprop);
+      break;
+    case Rule::adagrad:
+      o.adagrad.step += step;
+      u.adagrad = adagrad_scalars<T>(o.adagrad);
+      break;
+  }
+  return u;
+}
+
+}  // namespace
+
+// ---- building -----------------------------------------------------------------------------------
+
+template <class T>
+int Program<T>::add_rows(int64_t columns, int64_t ld) {
+  values_.push_back({columns, ld, true, 0});
+  pointers_.push_back(nullptr);
+  own_.push_back(true);
+  return int(values_.size()) - 1;
+}
+
+template <class T>
+int Program<T>::add_array(int64_t size) {
+  values_.push_back({size, size, false, 0});
+  pointers_.push_back(nullptr);
+  own_.push_back(true);
+  return int(values_.size()) - 1;
+}
+
+template <class T>
+int Program<T>::add_integers() {
+  integers_.push_back(nullptr);
+  return int(integers_.size()) - 1;
+}
+
+template <class T>
+Weight<T>* Program<T>::add_weight(int value, int64_t out, int64_t in, bool forward, bool backward) {
+  weights_.push_back(std::make_unique<Weight<T>>(value, out, in, forward, backward));
+  return weights_.back().get();
+}
+
+template <class T>
+void Program<T>::add(int stage, std::unique_ptr<RowInstruction<T>> instruction) {
+  if (int(stages_.size()) <= stage) stages_.resize(size_t(stage) + 1);
+  stages_[size_t(stage)].rows.push_back(std::move(instruction));
+  ++line_count_;
+}
+
+template <class T>
+void Program<T>::add(int stage, std::unique_ptr<WholeInstruction<T>> instruction) {
+  if (int(stages_.size()) <= stage) stages_.resize(size_t(stage) + 1);
+  stages_[size_t(stage)].whole.push_back(std::move(instruction));
+  ++line_count_;
+}
+
+template <class T>
+Operand Program<T>::operand(int value) const {
+  if (value < 0) return {-1, 0, 0};
+  return {value, values_[size_t(value)].columns, values_[size_t(value)].ld};
+}
+
+template <class T>
+void Program<T>::set_group(int group, const UpdateOptions& options) {
+  if (int(groups_.size()) <= group) groups_.resize(size_t(group) + 1);
+  groups_[size_t(group)] = options;
+}
+
+template <class T>
+void Program<T>::pack_weight(int index) {
+  Weight<T>& w = *weights_[size_t(index)];
+  w.pack(pointers_[size_t(w.value)]);
+}
+
+template <class T>
+void Program<T>::pack_weights() {
+  for (size_t i = 0; i < weights_.size(); ++i) pack_weight(int(i));
+}
+
+template <class T>
+void Program<T>::set_source(int value, const Source& source) {
+  for (Gather& g : gathers_)
+    if (!g.integer && g.value == value) {
+      g.source = source;
+      return;
+    }
+  gathers_.push_back({value, false, source, true});
+}
+
+template <class T>
+void Program<T>::set_integer_source(int value, const Source& source) {
+  for (Gather& g : gathers_)
+    if (g.integer && g.value == value) {
+      g.source = source;
+      return;
+    }
+  gathers_.push_back({value, true, source, true});
+}
+
+template <class T>
+void Program<T>::set_result(int value, T* out) {
+  for (auto& result : results_)
+    if (result.first == value) {
+      result.second = out;
+      return;
+    }
+  results_.push_back({value, out});
+}
+
+// ---- memory and plan ----------------------------------------------------------------------------
+
+template <class T>
+double Program<T>::nanoseconds(int64_t batch) const {
+  double total = 0;
+  for (const Stage& stage : stages_) {
+    for (const auto& i : stage.rows) total += i->work(batch).nanoseconds;
+    for (const auto& i : stage.whole) total += i->work(batch).nanoseconds;
+  }
+  return total;
+}
+
+template <class T>
+int Program<T>::threads_for(int64_t batch) const {
+  const int threads = num_threads();
+  return threads > 1 && nanoseconds(batch) >= kSerialNanoseconds ? threads : 1;
+}
+
+template <class T>
+void Program<T>::reserve(int64_t batch, int threads) {
+  int64_t scratch = 64;
+  for (const Stage& stage : stages_) {
+    for (const auto& i : stage.rows) scratch = std::max(scratch, i->scratch(batch, batch));
+    for (const auto& i : stage.whole) scratch = std::max(scratch, i->scratch(batch, batch));
+  }
+  scratch = round_up(scratch, kLine);
+  if (batch <= capacity_ && threads <= capacity_threads_ && scratch <= scratch_size_) return;
+  batch = std::max(batch, capacity_);
+  threads = std::max(threads, capacity_threads_);
+  capacity_ = 0;
+  int64_t size = 0;
+  std::vector<int64_t> offsets;
+  for (const Value& v : values_) {
+    offsets.push_back(size);
+    size += round_up(v.rows ? batch * v.ld : v.columns, kLine) + kLine;
+  }
+  AlignedMemory memory(size_t(size) * sizeof(T));
+  std::memset(memory.data(), 0, size_t(size) * sizeof(T));
+  AlignedMemory scratch_memory(size_t(scratch * threads) * sizeof(T));
+  const int64_t integers = round_up(batch, 8);
+  AlignedMemory integer_memory(integers_.size() * size_t(integers) * sizeof(int64_t));
+  memory_ = std::move(memory);
+  scratch_ = std::move(scratch_memory);
+  integer_memory_ = std::move(integer_memory);
+  scratch_size_ = scratch;
+  for (size_t v = 0; v < values_.size(); ++v) values_[v].offset = offsets[v];
+  for (size_t i = 0; i < integers_.size(); ++i)
+    integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + int64_t(i) * integers;
+  times_.assign(size_t(threads * line_count_), 0.0);
+  capacity_ = batch;
+  capacity_threads_ = threads;
+}
+
+template <class T>
+void Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
+  if (plan.batch == batch && plan.threads == threads) return;
+  plan.batch = batch;
+  plan.threads = threads;
+  int64_t bytes = 0;  // of a sample's row values
+  for (const Value& v : values_)
+    if (v.rows) bytes += v.ld * int64_t(sizeof(T));
+  plan.alignment = 4;  // Philox draws four numbers at a time
+  for (const Stage& stage : stages_)
+    for (const auto& i : stage.rows) plan.alignment = std::max(plan.alignment, i->alignment());
+  // A block's values stay in L2, but each weight is read from L3 once a block: not too few rows.
+  constexpr int64_t kBlockBytes = 256 * 1024, kLeastRows = 48;
+  int64_t rows =
+      block_rows_ ? block_rows_ : std::max(kLeastRows, kBlockBytes / std::max<int64_t>(bytes, 1));
+  plan.block = round_up(rows, plan.alignment);
+  plan.units.assign(stages_.size(), {});
+  plan.bounds.assign(stages_.size(), {});
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    std::vector<double> cost;
+    double total = 0;
+    const auto& whole = stages_[s].whole;
+    for (size_t i = 0; i < whole.size(); ++i) {
+      const int64_t units = whole[i]->units(batch);
+      for (int64_t u = 0; u < units; ++u) {
+        plan.units[s].push_back({int(i), u});
+        cost.push_back(whole[i]->work(batch).nanoseconds / double(units));
+        total += cost.back();
+      }
+    }
+    // thread t takes the units whose middle falls into its share of the total
+    std::vector<int64_t>& bounds = plan.bounds[s];
+    bounds.assign(size_t(threads) + 1, int64_t(cost.size()));
+    bounds[0] = 0;
+    double before = 0;
+    int thread = 1;
+    for (size_t u = 0; u < cost.size(); ++u) {
+      while (thread < threads && before + cost[u] / 2 > total * thread / threads)
+        bounds[size_t(thread++)] = int64_t(u);
+      before += cost[u];
+    }
+  }
+}
+
+// ---- running ------------------------------------------------------------------------------------
+
+template <class T>
+struct Program<T>::Team {
+  Program* program;
+  const Run& run;
+  int64_t steps;
+  Barrier* barrier;
+  int threads;
+  std::atomic<bool> stop{false};
+  int64_t completed = 0;
+};
+
+template <class T>
+void Program<T>::run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
+                          int threads, double* times) const {
+  const int64_t groups = (frame.batch + plan.alignment - 1) / plan.alignment;
+  const int64_t first = groups * thread / threads * plan.alignment;
+  const int64_t last = std::min(frame.batch, groups * (thread + 1) / threads * plan.alignment);
+  if (first >= last) return;
+  // blocks of nearly equal height
+  const int64_t blocks = (last - first + plan.block - 1) / plan.block;
+  const int64_t height = round_up((last - first + blocks - 1) / blocks, plan.alignment);
+  for (int64_t begin = first; begin < last; begin += height) {
+    const int64_t end = std::min(last, begin + height);
+    for (size_t i = 0; i < stage.rows.size(); ++i) {
+      if (!times) {
+        stage.rows[i]->run(frame, begin, end);
+        continue;
+      }
+      const auto start = Clock::now();
+      stage.rows[i]->run(frame, begin, end);
+      times[i] += std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+    }
+  }
+}
+
+template <class T>
+void Program<T>::run_whole(const Frame<T>& frame, const Stage& stage, const Plan& plan,
+                           size_t index, int thread, double* times) const {
+  const std::vector<Unit>& units = plan.units[index];
+  const std::vector<int64_t>& bounds = plan.bounds[index];
+  for (int64_t u = bounds[size_t(thread)]; u < bounds[size_t(thread) + 1]; ++u) {
+    const Unit& unit = units[size_t(u)];
+    if (!times) {
+      stage.whole[size_t(unit.instruction)]->run(frame, unit.unit);
+      continue;
+    }
+    const auto start = Clock::now();
+    stage.whole[size_t(unit.instruction)]->run(frame, unit.unit);
+    times[size_t(unit.instruction)] +=
+        std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+  }
+}
+
+template <class T>
+void Program<T>::run_thread(Team& team, int thread) {
+  constexpr int kMost = 64;  // values, groups: on the stack where they are few
+  const Run& run = team.run;
+  const std::vector<T*>& values = pointers_;
+  Update<T> updates_on_stack[kMost];
+  std::vector<Update<T>> many;
+  Update<T>* updates = updates_on_stack;
+  if (int(groups_.size()) > kMost) {
+    many.resize(groups_.size());
+    updates = many.data();
+  }
+  T* const scratch = static_cast<T*>(scratch_.data()) + int64_t(thread) * scratch_size_;
+  double* const times = profiling_ ? times_.data() + thread * line_count_ : nullptr;
+  auto polled = Clock::now();
+  for (int64_t s = 0; s < team.steps; ++s) {
+    const int64_t first = s * run.batch_size;
+    const int64_t batch = std::min(run.batch_size, run.samples - first);
+    const Plan& plan = batch == plans_[0].batch ? plans_[0] : plans_[1];
+    for (size_t g = 0; g < groups_.size(); ++g) updates[g] = scalars<T>(groups_[g], s);
+    Frame<T> frame = {
+        batch,
+        values.data(),
+        integers_.data(),
+        updates,
+        {run.random.seed, run.random.step + uint64_t(s * run.draws), run.random.stream},
+        scratch};
+    {
+      const int64_t groups = (batch + plan.alignment - 1) / plan.alignment;
+      const int64_t begin = groups * thread / team.threads * plan.alignment;
+      const int64_t end = std::min(batch, groups * (thread + 1) / team.threads * plan.alignment);
+      const int64_t* const index = run.order ? run.order + first + begin : nullptr;
+      for (const Gather& g : gathers_) {
+        if (!g.copied || begin >= end) continue;
+        if (g.integer)
+          gather_integers(g.source, index, first + begin, end - begin,
+                          integers_[size_t(g.value)] + begin);
+        else
+          gather_rows(g.source, index, first + begin, end - begin,
+                      values[size_t(g.value)] + begin * values_[size_t(g.value)].ld,
+                      values_[size_t(g.value)].ld);
+      }
+    }
+    int line = 0;
+    for (size_t i = 0; i < stages_.size(); ++i) {
+      const Stage& stage = stages_[i];
+      if (!stage.rows.empty()) {
+        run_rows(frame, stage, plan, thread, team.threads, times ? times + line : nullptr);
+        line += int(stage.rows.size());
+        if (!stage.whole.empty() || i + 1 < stages_.size()) team.barrier->wait();
+        if (i == 0 && team.stop.load(std::memory_order_relaxed)) return;
+      }
+      if (!stage.whole.empty()) {
+        run_whole(frame, stage, plan, i, thread, times ? times + line : nullptr);
+        line += int(stage.whole.size());
+        team.barrier->wait();
+      }
+    }
+    if (!results_.empty()) {
+      const int64_t groups = (batch + plan.alignment - 1) / plan.alignment;
+      const int64_t begin = groups * thread / team.threads * plan.alignment;
+      const int64_t end = std::min(batch, groups * (thread + 1) / team.threads * plan.alignment);
+      for (const auto& [value, out] : results_) {
+        const Value& v = values_[size_t(value)];
+        for (int64_t r = begin; r < end; ++r)
+          std::memcpy(out + (first + r) * v.columns, values[size_t(value)] + r * v.ld,
+                      size_t(v.columns) * sizeof(T));
+      }
+    }
+    if (thread != 0) continue;
+    team.completed = s + 1;
+    if (loss_ >= 0) {
+      const double loss = double(values[size_t(loss_)][0]);
+      if (run.losses) run.losses[s] = loss;
+      if (run.stop_unless_finite && !std::isfinite(loss)) team.stop.store(true);
+    }
+    if (run.interrupted && s + 1 < team.steps) {
+      constexpr auto kInterval = std::chrono::milliseconds(20);
+      const auto now = Clock::now();
+      if (now - polled > kInterval) {
+        polled = now;
+        if (run.interrupted(run.context)) team.stop.store(true);
+      }
+    }
+  }
+}
+
+template <class T>
+int64_t Program<T>::run(const Run& run) {
+  if (run.samples <= 0) return 0;
+  const int64_t batch = std::min(run.batch_size, run.samples);
+  const int64_t steps = (run.samples + run.batch_size - 1) / run.batch_size;
+  const int64_t rest = run.samples - (steps - 1) * run.batch_size;
+  const int threads = threads_for(batch);
+  reserve(batch, threads);
+  make_plan(plans_[0], batch, threads);
+  if (rest != batch) make_plan(plans_[1], rest, threads);
+  // Values without memory of the caller's stand in the program's own.
+  for (size_t v = 0; v < values_.size(); ++v)
+    if (own_[v]) pointers_[v] = static_cast<T*>(memory_.data()) + values_[v].offset;
+  for (Gather& g : gathers_) {
+    const bool same = g.source.type == (sizeof(T) == 4 ? SourceType::f32 : SourceType::f64);
+    g.copied = g.integer ? run.order || steps > 1 || g.source.type != SourceType::i64
+                         : run.order || steps > 1 || !same || g.source.scale != 1;
+    if (g.copied) continue;
+    if (g.integer)
+      integers_[size_t(g.value)] = const_cast<int64_t*>(static_cast<const int64_t*>(g.source.data));
+    else
+      pointers_[size_t(g.value)] = const_cast<T*>(static_cast<const T*>(g.source.data));
+  }
+  Barrier barrier(threads);
+  Team team{this, run, steps, &barrier, threads};
+  if (threads == 1) {
+    run_thread(team, 0);
+    return team.completed;
+  }
+  run_together(
+      threads,
+      [](void* context, int thread, int granted) {
+        Team& team = *static_cast<Team*>(context);
+        if (granted < team.threads) {  // all shares at once need all threads: run alone instead
+          if (thread == 0) team.threads = 0;
+          return;
+        }
+        team.program->run_thread(team, thread);
+      },
+      &team);
+  if (team.threads == 0) {
+    Barrier alone(1);
+    Team serial{this, run, steps, &alone, 1};
+    make_plan(plans_[0], batch, 1);
+    if (rest != batch) make_plan(plans_[1], rest, 1);
+    run_thread(serial, 0);
+    return serial.completed;
+  }
+  return team.completed;
+}
+
+template <class T>
+std::vector<typename Program<T>::Line> Program<T>::lines(int64_t batch) const {
+  std::vector<Line> lines;
+  const auto add = [&](int stage, bool rows, const Instruction<T>& i) {
+    double nanoseconds = 0;
+    for (int t = 0; t < capacity_threads_; ++t)
+      nanoseconds += times_[size_t(t * line_count_) + lines.size()];
+    const Work w = i.work(batch);
+    lines.push_back({stage, rows, i.text(), w.flops, w.bytes, nanoseconds});
+  };
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    for (const auto& i : stages_[s].rows) add(int(s), true, *i);
+    for (const auto& i : stages_[s].whole) add(int(s), false, *i);
+  }
+  return lines;
+}
+
+template class Program<float>;
+template class Program<double>;
+
+}  // namespace engine
+}  // namespace mlpeak

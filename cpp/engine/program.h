@@ -1,0 +1,158 @@
+// A compiled program: instructions in stages, the memory of their values, and the loop that runs
+// steps of it on a team of threads.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/instruction.h"
+#include "engine/linear.h"
+#include "engine/source.h"
+#include "mlpeak/tier.h"
+#include "ops/optimizers.h"
+#include "runtime/arena.h"
+
+namespace mlpeak {
+namespace engine {
+
+/// The options of a parameter group's update for its next step; steps after it count on from there.
+struct UpdateOptions {
+  Rule rule = Rule::sgd;
+  SgdOptions sgd = {};
+  AdamOptions adam = {};
+  RmspropOptions rmsprop = {};
+  AdagradOptions adagrad = {};
+};
+
+/// A run of steps over data: step s works on the samples order[s * batch_size] and on; the last
+/// step may be smaller.
+struct Run {
+  int64_t samples = 0;
+  int64_t batch_size = 0;
+  const int64_t* order = nullptr;  // (samples,) or null for 0, 1, 2 ...
+  RandomKey random = {};           // of the first step's first draw
+  int64_t draws = 0;               // that each step takes
+  double* losses = nullptr;        // a step each, or null
+  bool stop_unless_finite = false;
+  /// Asked by the calling thread every few milliseconds; true ends the run after the step.
+  bool (*interrupted)(void*) = nullptr;
+  void* context = nullptr;
+};
+
+template <class T>
+class Program {
+ public:
+  using Element = T;
+  /// A new value; the number that instructions call it by. A row value has `columns` elements a
+  /// sample, any other `columns` in all.
+  int add_rows(int64_t columns, int64_t ld);
+  int add_array(int64_t size);
+  int add_integers();
+  Weight<T>* add_weight(int value, int64_t out, int64_t in, bool forward, bool backward);
+  Weight<T>* weight(int index) const { return weights_[size_t(index)].get(); }
+  int weight_count() const { return int(weights_.size()); }
+  /// Instructions run in the order of stages; in a stage, rows first and whole ones after a
+  /// barrier.
+  void add(int stage, std::unique_ptr<RowInstruction<T>> instruction);
+  void add(int stage, std::unique_ptr<WholeInstruction<T>> instruction);
+  void set_loss(int value) { loss_ = value; }
+
+  Operand operand(int value) const;
+  /// Lets a value stand in memory of the caller's, which outlives every run.
+  void set_pointer(int value, T* data) {
+    pointers_[size_t(value)] = data;
+    own_[size_t(value)] = false;
+  }
+  T* array(int value) const { return pointers_[size_t(value)]; }
+  void set_group(int group, const UpdateOptions& options);
+  /// Packs all weights again.
+  void pack_weights();
+  void pack_weight(int index);
+
+  /// Where the rows of a value come from in the next run, and of an integer value.
+  void set_source(int value, const Source& source);
+  void set_integer_source(int value, const Source& source);
+  /// Results that the caller reads: rows of `value` are written to `out` (samples, columns).
+  void set_result(int value, T* out);
+
+  /// Runs the steps; returns how many were completed. Allocates only if memory for this batch size
+  /// or number of threads is not there yet: throws std::bad_alloc before anything runs.
+  int64_t run(const Run& run);
+
+  /// Threads that a step of this batch size is worth, at most num_threads().
+  int threads_for(int64_t batch) const;
+  /// One line an instruction: stage, what, flops, bytes, and with profiling nanoseconds and calls.
+  struct Line {
+    int stage;
+    bool rows;
+    std::string text;
+    double flops, bytes, nanoseconds;
+  };
+  std::vector<Line> lines(int64_t batch) const;
+  void set_profiling(bool on) { profiling_ = on; }
+  void set_block_rows(int64_t rows) { block_rows_ = rows; }
+
+ private:
+  struct Value {
+    int64_t columns, ld;
+    bool rows;
+    int64_t offset;  // in memory_, for rows a sample of capacity
+  };
+  struct Stage {
+    std::vector<std::unique_ptr<RowInstruction<T>>> rows;
+    std::vector<std::unique_ptr<WholeInstruction<T>>> whole;
+    int first_line;
+  };
+  struct Unit {
+    int instruction;
+    int64_t unit;
+  };
+  struct Plan {
+    int64_t batch = -1;
+    int threads = 0;
+    int64_t block = 0, alignment = 1;
+    std::vector<std::vector<Unit>> units;      // by stage
+    std::vector<std::vector<int64_t>> bounds;  // by stage: which units a thread takes
+  };
+  struct Gather {
+    int value;
+    bool integer;
+    Source source;
+    bool copied;  // through the value's own memory; else the source's memory is the value
+  };
+  struct Team;
+
+  void reserve(int64_t batch, int threads);
+  void make_plan(Plan& plan, int64_t batch, int threads) const;
+  void run_thread(Team& team, int thread);
+  void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
+                int threads, double* times) const;
+  void run_whole(const Frame<T>& frame, const Stage& stage, const Plan& plan, size_t index,
+                 int thread, double* times) const;
+  double nanoseconds(int64_t batch) const;
+
+  std::vector<Value> values_;
+  std::vector<T*> pointers_;
+  std::vector<char> own_;  // whether a value stands in memory_
+  std::vector<int64_t*> integers_;
+  std::vector<std::unique_ptr<Weight<T>>> weights_;
+  std::vector<Stage> stages_;
+  std::vector<UpdateOptions> groups_;
+  std::vector<Gather> gathers_;
+  std::vector<std::pair<int, T*>> results_;
+  int loss_ = -1;
+
+  int64_t capacity_ = 0, scratch_size_ = 0;
+  int capacity_threads_ = 0;
+  AlignedMemory memory_, integer_memory_, scratch_;
+  Plan plans_[2];  // of the full batches and of the last one
+  int64_t block_rows_ = 0;
+  bool profiling_ = false;
+  std::vector<double> times_;  // by thread and line
+  int line_count_ = 0;
+};
+
+}  // namespace engine
+}  // namespace mlpeak

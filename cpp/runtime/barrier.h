@@ -1,0 +1,49 @@
+// A barrier for the threads of one parallel region, several times a step.
+#pragma once
+
+#include <sched.h>
+
+#include <atomic>
+
+namespace mlpeak {
+
+/// Lets `threads` threads wait for each other, again and again. Waiting spins for some
+/// microseconds, the time that shares of a step differ by, then yields: where a core is not free,
+/// the thread that is waited for may need this one's.
+class Barrier {
+ public:
+  explicit Barrier(int threads) : threads_(threads) {}
+
+  void wait() {
+    if (threads_ == 1) return;
+    const unsigned round = round_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+      arrived_.store(0, std::memory_order_relaxed);
+      round_.store(round + 1, std::memory_order_release);
+      return;
+    }
+    for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
+      if (spin < kSpins)
+        pause();
+      else
+        sched_yield();
+    }
+  }
+
+ private:
+  static constexpr int kSpins = 4000;  // tens of microseconds
+
+  static void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  const int threads_;
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<unsigned> round_{0};
+};
+
+}  // namespace mlpeak
