@@ -130,6 +130,7 @@ class Call:
     ``np.transpose``          `axes`
     ``np.broadcast_to``       `shape`
     ``np.astype``             `dtype`
+    ``np.copy``               of a buffer, as it is at that point of the step
     ``np.getitem``            `key`: a tuple of int, slice, None, and constant index arrays
     ``np.setitem``            the first input with the second, broadcast, at `key`
     ``np.concatenate``        all inputs along `axis`

@@ -76,7 +76,7 @@ class Flip(Op):
     name = "flip"
 
     def forward(self, ctx: Context, x: Array, *, dims: tuple[int, ...]) -> Array:
-        return np.ascontiguousarray(np.flip(x, dims))
+        return np.flip(x, dims).copy()
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         return (np.flip(grad, ctx.params["dims"]),)
