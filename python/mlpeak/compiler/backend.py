@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from mlpeak import reference
 from mlpeak.compiler.graph import RandomStep
 from mlpeak.compiler.record import RawValue, Recorder
@@ -40,7 +38,7 @@ class TracingBackend:
         return functools.partial(_traced_call, self._recorder, name, kernel)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _signature(name: str) -> tuple[inspect.Signature, tuple[str, ...]]:
     """The kernel's signature, and which arguments are arrays that it reads."""
     signature = inspect.signature(getattr(reference, name))
@@ -79,9 +77,7 @@ def _traced_call(
         del params["seed"]
         params["step"] = RandomStep(params["step"] - recorder.step)
     made = recorder.emit(name, values, params, results, updates)
-    wrapped = tuple(
-        None if v is None else wrap(r, v) for r, v in zip(results, made, strict=True)
-    )
+    wrapped = tuple(None if v is None else wrap(r, v) for r, v in zip(results, made, strict=True))
     return wrapped if isinstance(result, tuple) else wrapped[0]
 
 

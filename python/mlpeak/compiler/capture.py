@@ -19,7 +19,7 @@ from mlpeak.compiler.graph import Graph, Kind, Spec, Value
 from mlpeak.compiler.merge import Merger, prune
 from mlpeak.compiler.record import RawValue, Recorder, Where
 from mlpeak.compiler.sandbox import patched, restored, state_of
-from mlpeak.compiler.traced import Traced, value_of, wrap
+from mlpeak.compiler.traced import value_of, wrap
 from mlpeak.grad_mode import enable_grad, no_grad
 from mlpeak.nn.module import Module
 
@@ -146,7 +146,9 @@ def _batches(setting: _Setting) -> tuple[int, int]:
     taken = {n for _, _, tensor in setting.tensors() for n in tensor.shape}
     taken.update(n for spec in (*setting.inputs, *setting.targets) for n in spec.shape)
     found = [
-        n for n in range(11, 1000) if n not in taken and all(n % d for d in range(2, int(n**0.5) + 1))
+        n
+        for n in range(11, 1000)
+        if n not in taken and all(n % d for d in range(2, int(n**0.5) + 1))
     ]
     return found[0], found[4]
 

@@ -31,9 +31,7 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
-Kind = Literal[
-    "input", "target", "sample_weight", "parameter", "buffer", "constant", "result"
-]
+Kind = Literal["input", "target", "sample_weight", "parameter", "buffer", "constant", "result"]
 
 
 @dataclass(frozen=True)

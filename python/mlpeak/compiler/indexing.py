@@ -62,7 +62,8 @@ def _is_whole(key: tuple[Any, ...]) -> bool:
 def getitem(x: Traced, key: Any) -> Traced:
     """Return ``x[key]``."""
     key = constant_key(key, x.shape)
-    array = plain(x)[(*key, Ellipsis)]  # the Ellipsis keeps a single element an array
+    selector = (*key, Ellipsis)  # the Ellipsis keeps a single element an array
+    array = plain(x)[selector]
     if _is_whole(key):
         return view(x, "np.reshape", array, shape=array.shape)
     return view(x, "np.getitem", array, key=key)

@@ -42,9 +42,9 @@ class Merger:
         """
         first, second = self.runs
         for a, b in zip(first.calls, second.calls, strict=False):
-            if a.name != b.name or a.module != b.module or _ids(a.inputs) != _ids(b.inputs):
+            if a.name != b.name or a.where.name != b.where.name or _ids(a.inputs) != _ids(b.inputs):
                 raise _error(
-                    a.module,
+                    a.where,
                     f"a call of {a.name!r} becomes one of {b.name!r}, or has other arguments, for "
                     "another batch size or other data",
                 )
@@ -53,7 +53,7 @@ class Merger:
             longer = max(self.runs, key=lambda run: len(run.calls)).calls
             extra = longer[min(len(run.calls) for run in self.runs)]
             raise _error(
-                extra.module,
+                extra.where,
                 f"the number of calls (from {extra.name!r} on) depends on the batch size or on the "
                 "data",
             )
@@ -67,11 +67,11 @@ class Merger:
 
     def _value(self, a: RawValue, b: RawValue) -> Value:
         if (a.kind, a.dtype, a.index, a.name) != (b.kind, b.dtype, b.index, b.name):
-            raise _error(a.module, f"a {a.kind} ({a.dtype}) becomes a {b.kind} ({b.dtype})")
+            raise _error(a.where, f"a {a.kind} ({a.dtype}) becomes a {b.kind} ({b.dtype})")
         try:
             shape = self._shape(a.shape, b.shape)
         except _Differs as e:
-            raise _error(a.module, f"a {a.kind} has a shape that {_DEPENDS}: {e}") from None
+            raise _error(a.where, f"a {a.kind} has a shape that {_DEPENDS}: {e}") from None
         scalar = None
         if a.kind == "constant" and not _same_array(a.array, b.array):
             filled = self._filled(a, b, shape)
@@ -101,7 +101,7 @@ class Merger:
             return None
         value = Value(a.id, shape, a.dtype, "result")
         params = {"shape": shape, "dtype": a.dtype, "fill": fill}
-        self.calls.append(Call("np.full", (), params, (value,), module=a.module))
+        self.calls.append(Call("np.full", (), params, (value,), module=a.where.name))
         return value
 
     def _scalar(self, a: RawValue, b: RawValue) -> BatchScalar:
@@ -112,26 +112,26 @@ class Merger:
             if found is not None:
                 return found
         raise _error(
-            a.module,
+            a.where,
             f"an array of shape {a.shape} that the program takes for a constant depends on the "
             "batch size or on the data",
         )
 
     def _call(self, a: RawCall, b: RawCall) -> None:
         inputs = tuple(None if v is None else self.value(v) for v in a.inputs)
-        try:
-            params = {
-                key: (self._shape if key == "shape" else self._param)(value, b.params[key])
-                for key, value in a.params.items()
-            }
-        except _Differs as e:
-            raise _error(a.module, f"an argument of {a.name!r} {_DEPENDS}: {e}") from None
+        params: dict[str, Any] = {}
+        for key, param in a.params.items():
+            try:
+                params[key] = (self._shape if key == "shape" else self._param)(param, b.params[key])
+            except _Differs as e:
+                what = f"the argument {key!r} of {a.name!r} {_DEPENDS}: {e}"
+                raise _error(a.where, what) from None
         if a.name == "np.full" and all(n == 1 for n in params["shape"]):
             self._fold(a, params)
             return
         outputs = tuple(None if v is None else self.value(v) for v in a.outputs)
         updates = tuple(self.value(v) for v in a.updates)
-        self.calls.append(Call(a.name, inputs, params, outputs, updates, a.module))
+        self.calls.append(Call(a.name, inputs, params, outputs, updates, a.where.name))
 
     def _fold(self, a: RawCall, params: dict[str, Any]) -> None:
         """Make the single number that `a` yields a constant."""
@@ -168,7 +168,7 @@ class Merger:
             return a
         if isinstance(a, (int, float, np.number)) and isinstance(b, (int, float, np.number)):
             dtype = np.dtype(type(a)) if isinstance(a, np.number) else np.dtype(np.float64)
-            found = self._follow(a, b, dtype)
+            found = self._follow(float(a), float(b), dtype)
             if found is not None:
                 return found
         raise _Differs(f"{a!r} and {b!r} for batches of {self.batches[0]} and {self.batches[1]}")
@@ -184,7 +184,7 @@ class Merger:
         return None
 
 
-_DEPENDS = "depends on the batch size in another way than as a multiple of it"
+_DEPENDS = "depends on the data, on a count of steps, or on the batch size but is no multiple of it"
 
 
 def _shortest(x: float, dtype: np.dtype[Any]) -> float:
@@ -205,8 +205,8 @@ def _same_array(a: Any, b: Any) -> bool:
     )
 
 
-def _error(module: str, what: str) -> CompileError:
-    return CompileError(f"compile: in {Where(module)}: {what}. {EAGER}")
+def _error(where: Where, what: str) -> CompileError:
+    return CompileError(f"compile: in {where}: {what}. {EAGER}")
 
 
 def prune(calls: Sequence[Call], needed: Iterable[Value | None]) -> tuple[Call, ...]:

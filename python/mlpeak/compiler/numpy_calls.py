@@ -75,9 +75,7 @@ def _operands(inputs: tuple[Any, ...]) -> list[Any]:
     for x in inputs:
         if not isinstance(x, (np.ndarray, np.generic, bool, int, float)):
             raise current().error(f"an operand is {type(x).__name__}")
-    return [
-        x if hasattr(x, "dtype") else np.asarray(x, np.result_type(*dtypes, x)) for x in inputs
-    ]
+    return [x if hasattr(x, "dtype") else np.asarray(x, np.result_type(*dtypes, x)) for x in inputs]
 
 
 def _reduction(
@@ -110,7 +108,9 @@ def _reshape(x: Traced, *shape: Any, order: str = "C") -> Traced:
 
 def _transpose(x: Traced, *axes: Any) -> Traced:
     order: Any = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-    found = tuple(int(a) % x.ndim for a in order) if order else tuple(range(x.ndim))[::-1]
+    if order is None or len(order) == 0:
+        order = range(x.ndim)[::-1]
+    found = tuple(int(a) % x.ndim for a in order)
     return view(x, "np.transpose", plain(x).transpose(found), axes=found)
 
 
@@ -189,8 +189,8 @@ def _filled(fill: Any) -> Callable[..., Traced]:
 def _where(condition: Any, *choices: Any) -> Traced:
     if len(choices) != 2:
         raise current().error("where() with the condition alone needs its values")
-    arrays = [condition, *_operands(choices)] if choices else []
-    return _record("np.where", arrays, np.where(*map(plain, arrays)))  # type: ignore[call-overload]
+    arrays = [condition, *_operands(choices)]
+    return _record("np.where", arrays, np.where(*map(plain, arrays)))
 
 
 def _joined(function: Any) -> Callable[..., Traced]:
@@ -214,7 +214,8 @@ def _split(x: Traced, parts: Any, axis: int = 0) -> list[Traced]:
 
 
 def _flip(x: Traced, axis: Axis = None) -> Traced:
-    return view(x, "np.flip", np.flip(plain(x), axis), axis=_axes(axis, x.ndim))
+    axes = _axes(axis, x.ndim)
+    return view(x, "np.flip", np.flip(plain(x), axes), axis=axes)
 
 
 def _tile(x: Traced, reps: Any) -> Traced:
@@ -229,7 +230,8 @@ def _triangle(function: Any) -> Callable[..., Traced]:
 
 
 def _sum(x: Traced, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)  # type: ignore[arg-type]
+    reduce: Any = np.add.reduce
+    return reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 def _argsort(x: Traced, axis: int = -1, kind: str = "stable") -> Traced:
@@ -274,7 +276,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: _sum,
     np.swapaxes: _swapaxes,
     np.tile: _tile,
-    np.transpose: lambda x, axes=None: _transpose(x, *(axes or ())),
+    np.transpose: _transpose,
     np.tril: _triangle(np.tril),
     np.triu: _triangle(np.triu),
     np.where: _where,
@@ -319,7 +321,8 @@ METHODS: dict[str, Any] = {
 
 #: Attributes that tell nothing about the elements.
 _HARMLESS = frozenset(
-    "T base ctypes data device dtype flags itemsize nbytes ndim shape size strides".split()
+    {"T", "base", "ctypes", "data", "device", "dtype", "flags", "itemsize", "nbytes", "ndim"}
+    | {"shape", "size", "strides"}
 )
 _READING = (
     "__bool__", "__complex__", "__contains__", "__float__", "__index__", "__int__", "__reduce__",

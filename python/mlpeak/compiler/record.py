@@ -26,6 +26,20 @@ __all__ = ["RawCall", "RawValue", "Recorder", "Where", "current", "recording"]
 
 #: The local that holds the operation (or its node) in the frames of these two functions.
 _FRAMES = {apply.__code__: "op", Node.backward.__code__: "self"}
+_METHODS = ("mlpeak._tensor", "mlpeak.functions.")
+
+
+@dataclass(frozen=True)
+class Where:
+    """The module that runs: its dotted name and its type's name."""
+
+    name: str
+    type: str = ""
+
+    def __str__(self) -> str:
+        kind = f" ({self.type})" if self.type else ""
+        plain = {"": "the model", "loss": "the loss"}
+        return plain.get(self.name, f"module '{self.name}'") + kind
 
 
 @dataclass(eq=False)
@@ -41,7 +55,7 @@ class RawValue:
     index: int = -1
     name: str = ""
     producer: RawCall | None = None
-    module: str = ""
+    where: Where = field(default_factory=lambda: Where(""))
 
 
 @dataclass(eq=False)
@@ -51,22 +65,9 @@ class RawCall:
     name: str
     inputs: tuple[RawValue | None, ...]
     params: dict[str, Any]
-    module: str
+    where: Where
     outputs: tuple[RawValue | None, ...] = ()
     updates: tuple[RawValue, ...] = ()
-
-
-@dataclass
-class Where:
-    """The module that runs: its dotted name and its type's name."""
-
-    name: str
-    type: str = ""
-
-    def __str__(self) -> str:
-        kind = f" ({self.type})" if self.type else ""
-        plain = {"": "the model", "loss": "the loss"}
-        return plain.get(self.name, f"module '{self.name}'") + kind
 
 
 @dataclass
@@ -125,9 +126,7 @@ class Recorder:
 
     def new_value(self, like: Array | RawValue, kind: Kind, **fields: Any) -> RawValue:
         """Number a value that looks like `like`."""
-        value = RawValue(
-            len(self.values), like.shape, like.dtype, kind, module=self.here.name, **fields
-        )
+        value = RawValue(len(self.values), like.shape, like.dtype, kind, where=self.here, **fields)
         self.values.append(value)
         return value
 
@@ -160,7 +159,7 @@ class Recorder:
         updates: tuple[RawValue, ...] = (),
     ) -> tuple[RawValue | None, ...]:
         """Record a call and return the values of its results."""
-        call = RawCall(name, tuple(inputs), dict(params), self.here.name, updates=updates)
+        call = RawCall(name, tuple(inputs), dict(params), self.here, updates=updates)
         call.outputs = tuple(
             None if r is None else self.new_value(r, "result", producer=call) for r in results
         )
@@ -179,9 +178,7 @@ class Recorder:
         assert value is not None
         return value
 
-    def move(
-        self, name: str, x: RawValue, result: Array | RawValue, **params: Any
-    ) -> RawValue:
+    def move(self, name: str, x: RawValue, result: Array | RawValue, **params: Any) -> RawValue:
         """Record a call that only moves the elements of `x`, unless it comes back to a value."""
         source = x.producer
         if name == "np.reshape":
@@ -199,10 +196,13 @@ class Recorder:
             if axes == tuple(range(len(axes))):
                 return x
             params["axes"] = axes
-        elif name in ("np.broadcast_to", "np.astype"):
-            if x.shape == result.shape and x.dtype == result.dtype:
-                return x
+        elif name in ("np.broadcast_to", "np.astype") and _alike(x, result):
+            return x
         return self.emit_one(name, (x,), result, **params)
+
+
+def _alike(x: RawValue, y: Array | RawValue) -> bool:
+    return x.shape == y.shape and x.dtype == y.dtype
 
 
 def _only(inputs: Sequence[RawValue | None]) -> RawValue:
@@ -212,14 +212,23 @@ def _only(inputs: Sequence[RawValue | None]) -> RawValue:
 
 
 def _running_operation() -> str:
-    """The tensor operation whose forward or backward the caller is in, found on the stack."""
+    """What the user called: the operation whose forward or backward runs, or a tensor's method.
+
+    It is found on the stack, so that a run without errors pays nothing for it.
+    """
     frame: FrameType | None = sys._getframe(1)
+    method = ""
     while frame is not None:
         held = frame.f_locals.get(_FRAMES.get(frame.f_code, ""))
         if held is not None:
             return str(held.op.name if isinstance(held, Node) else held.name)
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(_METHODS):
+            method = frame.f_code.co_name.strip("_")
+        elif method:
+            break
         frame = frame.f_back
-    return ""
+    return method
 
 
 _current: Recorder | None = None
@@ -232,6 +241,8 @@ def current() -> Recorder:
             "compile: a tensor of the sample run was kept and used later; compute it in forward "
             "from what forward is given"
         )
+    if _current.thread != threading.get_ident():
+        raise CompileError("compile: another thread uses the model while it is being compiled")
     return _current
 
 

@@ -1,7 +1,7 @@
 """`Traced`: an array of sample data that knows which value of the graph it is.
 
-Whatever NumPy does with it is recorded or refused: `mlpeak.compiler.numpy_calls` gives the class its
-methods. The data are real, so shapes, dtypes and errors are those of an eager run.
+Whatever NumPy does with it is recorded or refused: `mlpeak.compiler.numpy_calls` gives the class
+its methods. The data are real, so shapes, dtypes and errors are those of an eager run.
 
 Arrays that share memory share a `Memory`. It holds the value of the whole, which an in-place
 change replaces; an array that is a view remembers the steps that lead to it and takes them again
