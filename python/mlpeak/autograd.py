@@ -360,7 +360,7 @@ class _Sums:
         if writable:
             total += grad
         else:
-            self._arrays[key] = np.asarray(total + grad), True
+            self._arrays[key] = np.asanyarray(total + grad), True
         return False
 
     def pop(self, key: int) -> tuple[Array, bool]:
@@ -398,8 +398,8 @@ def run_backward(root: Variable, gradient: Array, retain_graph: bool) -> None:
                     _accumulate(variable, grad, False)
             taken = [id(grad), *map(id, node.ctx.saved)]
             grads = node.backward(grad, retain_graph)
-            # asarray, because NumPy makes scalars of 0-d results
-            parts = [None if part is None else np.asarray(part) for part in grads]
+            # asanyarray, because NumPy makes scalars of 0-d results
+            parts = [None if part is None else np.asanyarray(part) for part in grads]
             taken += [id(p if p.base is None else p.base) for p in parts if p is not None]
             for edge, part in zip(node.edges, parts, strict=True):
                 if edge is not None and part is not None:
@@ -418,7 +418,7 @@ def _accumulate(leaf: Variable, grad: Array, own: bool) -> None:
         )
     if leaf._grad is None:
         keep = own and grad.flags.c_contiguous
-        leaf._grad = leaf._make(grad if keep else np.array(grad, order="C"))
+        leaf._grad = leaf._make(grad if keep else grad.copy())
     else:
         leaf._grad._array += grad
         leaf._grad._version.value += 1

@@ -24,9 +24,9 @@ def to_array(function: str, data: Any, dtype: DTypeLike | None, copy: bool) -> A
 
     The array is C-contiguous if it is new.
     """
-    if isinstance(data, Variable):
-        data = data._array
     wanted = None if dtype is None else dtypes.check_dtype(dtype, function)
+    if isinstance(data, Variable):
+        return data._array.astype(wanted or data._array.dtype, "C" if copy else "K", copy=copy)
     if isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
         wanted = wanted or dtypes.check_dtype(array.dtype, function)

@@ -16,7 +16,7 @@ Axes = tuple[int, ...] | None
 def sum_axes(x: Array, axes: Axes = None, keepdims: bool = False) -> Array:
     """Sum over `axes`; integers and booleans exactly, in int64."""
     if not is_float(x):
-        return np.asarray(np.sum(x, axis=axes, keepdims=keepdims, dtype=np.int64))
+        return np.asanyarray(np.sum(x, axis=axes, keepdims=keepdims, dtype=np.int64))
     return kernels.sum(x, axes, keepdims)
 
 

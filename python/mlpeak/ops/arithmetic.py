@@ -45,7 +45,7 @@ class _Binary(Op):
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         shapes = ctx.params["shapes"]
         pairs = zip(self.derivatives(ctx, grad), shapes, strict=True)
-        return tuple(None if g is None else unbroadcast(np.asarray(g), s) for g, s in pairs)
+        return tuple(None if g is None else unbroadcast(np.asanyarray(g), s) for g, s in pairs)
 
 
 class Add(_Binary):

@@ -84,7 +84,7 @@ class Erf(Op):
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         (x,) = ctx.saved
         two_over_root_pi = x.dtype.type(1.1283791670955126)
-        return (grad * (kernels.exp(np.asarray(-(x * x))) * two_over_root_pi),)
+        return (grad * (kernels.exp(np.asanyarray(-(x * x))) * two_over_root_pi),)
 
 
 class Pow(Op):
@@ -107,7 +107,7 @@ class Pow(Op):
 def _power(a: Array, b: Array) -> Array:
     """a**b = exp(b log a) in float64, rounded once; with the sign rules of IEEE 754's pow."""
     a, b = np.broadcast_arrays(a.astype(np.float64), b.astype(np.float64))
-    size = np.asarray(kernels.exp(np.asarray(b * kernels.log(np.asarray(np.abs(a))))))
+    size = np.asanyarray(kernels.exp(np.asanyarray(b * kernels.log(np.asanyarray(np.abs(a))))))
     whole = np.floor(b) == b
     odd = whole & (np.remainder(b, 2) == 1)
     y = np.where(np.signbit(a) & odd, -size, size)

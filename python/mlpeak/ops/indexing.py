@@ -24,7 +24,7 @@ class Slice(Op):
         return x[key if Ellipsis in key else (*key, Ellipsis)]
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
-        whole = np.zeros(ctx.params["from"], grad.dtype)
+        whole = np.zeros_like(grad, order="C", shape=ctx.params["from"])
         whole[ctx.params["key"]] = grad
         return (whole,)
 
@@ -60,8 +60,9 @@ class Index(Op):
         ctx.params["from"] = x.shape
         ctx.save(*indices)
         if _is_rows(indices) and x.ndim:
-            return kernels.gather_rows(x, _rows_within(len(x), np.asarray(indices[0])))
-        return np.array(x[_key(0, indices)], order="C")
+            return kernels.gather_rows(x, _rows_within(len(x), np.asanyarray(indices[0])))
+        selected: Array = x[_key(0, indices)].copy()
+        return selected
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         indices, shape = ctx.saved, ctx.params["from"]
@@ -69,7 +70,7 @@ class Index(Op):
             rows = _rows_within(shape[0], indices[0])
             sums = kernels.embedding_backward(grad.reshape(*rows.shape, -1), rows, shape[0])
             return sums.reshape(shape), None
-        whole = np.zeros(shape, grad.dtype)
+        whole = np.zeros_like(grad, order="C", shape=shape)
         if all(i is None or i.dtype.kind == "b" for i in indices):
             whole[_key(0, indices)] = grad  # a mask selects nothing twice
         else:
@@ -148,7 +149,7 @@ class Gather(Op):
         (index,) = ctx.saved
         if not index.ndim:
             return grad, None
-        whole = np.zeros(ctx.params["from"], grad.dtype)
+        whole = np.zeros_like(grad, order="C", shape=ctx.params["from"])
         np.add.at(whole, _along(index, ctx.params["dim"]), grad)
         return whole, None
 
@@ -185,7 +186,7 @@ class Scatter(Op):
         if ctx.needs[2]:
             part, shape = grad[key], ctx.params["source"]
             if shape:
-                grad_source = np.zeros(shape, grad.dtype)
+                grad_source = np.zeros_like(grad, order="C", shape=shape)
                 grad_source[tuple(slice(n) for n in index.shape)] = part
             else:
                 grad_source = unbroadcast(part, ())

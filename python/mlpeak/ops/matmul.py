@@ -42,7 +42,7 @@ def stacked_product(a: Array, b: Array) -> Array:
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a = np.broadcast_to(a, stack + a.shape[-2:])
     b = np.broadcast_to(b, stack + b.shape[-2:])
-    stacked = np.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    stacked = np.empty_like(a, order="C", shape=(*stack, a.shape[-2], b.shape[-1]))
     for i in np.ndindex(*stack):
         stacked[i] = matrix_product(a[i], b[i])
     return stacked

@@ -66,7 +66,7 @@ class Mean(_Reduction):
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         shape = ctx.params["shape"]
-        share = np.asarray(grad / grad.dtype.type(count_axes(shape, ctx.params["dim"])))
+        share = np.asanyarray(grad / grad.dtype.type(count_axes(shape, ctx.params["dim"])))
         return (np.broadcast_to(self.spread(ctx, share), shape),)
 
 
@@ -79,7 +79,7 @@ class _Extremum(_Reduction):
     def reduce(self, ctx: Context, x: Array, dim: Axes, keepdim: bool) -> Array:
         if x.size == 0 and count_axes(x.shape, dim) == 0:
             raise RuntimeError(f"{self.name}: an empty tensor of shape {x.shape} has no extremum")
-        y = np.asarray(self._ufunc.reduce(x, axis=dim, keepdims=keepdim))
+        y: Array = np.asanyarray(self._ufunc.reduce(x, axis=dim, keepdims=keepdim))
         ctx.save(x, y)
         return y
 
@@ -153,8 +153,8 @@ class _Position(Op):
             raise RuntimeError(f"{self.name}: an empty tensor of shape {x.shape} has no extremum")
         if not x.ndim:
             return np.zeros((), np.int64)
-        y = self._function(x, axis=dim, keepdims=keepdim)
-        return np.asarray(y).astype(np.int64, copy=False)
+        y: Array = np.asanyarray(self._function(x, axis=dim, keepdims=keepdim))
+        return y.astype(np.int64, copy=False)
 
 
 class _Truth(Op):
@@ -173,7 +173,8 @@ class _Truth(Op):
         dim: Axes,
         keepdim: bool,
     ) -> Array:
-        return np.asarray(self._ufunc.reduce(x, axis=dim, keepdims=keepdim, dtype=bool))
+        y: Array = np.asanyarray(self._ufunc.reduce(x, axis=dim, keepdims=keepdim, dtype=bool))
+        return y
 
 
 class ArgSort(Op):
@@ -188,7 +189,8 @@ class ArgSort(Op):
             return np.argsort(x, axis=dim, kind="stable")
         # the last of equal elements comes first in the reversed order, so reverse twice
         order = np.argsort(np.flip(x, dim), axis=dim, kind="stable")
-        return np.ascontiguousarray(np.flip(x.shape[dim] - 1 - order, dim))
+        flipped: Array = np.flip(x.shape[dim] - 1 - order, dim).copy()
+        return flipped
 
 
 SUM = register(Sum())

@@ -76,7 +76,8 @@ class Flip(Op):
     name = "flip"
 
     def forward(self, ctx: Context, x: Array, *, dims: tuple[int, ...]) -> Array:
-        return np.ascontiguousarray(np.flip(x, dims))
+        flipped: Array = np.flip(x, dims).copy()
+        return flipped
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         return (np.flip(grad, ctx.params["dims"]),)
