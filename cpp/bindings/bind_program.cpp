@@ -3,6 +3,9 @@
 // guarantees (that operands exist and fit) is not checked again.
 #include <optional>
 #include <variant>
+#include <vector>
+
+#include <pybind11/stl.h>
 
 #include "bindings/args.h"
 #include "bindings/bindings.h"

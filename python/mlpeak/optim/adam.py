@@ -87,7 +87,8 @@ class Adam(Optimizer):
             },
         )
 
-    def _update(self, param: Tensor, array: Array, grad: Array, group: dict[str, Any]) -> None:
+    def start_state(self, param: Tensor, group: dict[str, Any]) -> None:
+        """Make the step count and the running means, unless they are there."""
         state = self.state[param]
         if not state:
             state["step"] = 0
@@ -95,6 +96,10 @@ class Adam(Optimizer):
             state["exp_avg_sq"] = buffer(param)
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = buffer(param)
+
+    def _update(self, param: Tensor, array: Array, grad: Array, group: dict[str, Any]) -> None:
+        self.start_state(param, group)
+        state = self.state[param]
         state["step"] += 1
         kernels.adam(
             array,

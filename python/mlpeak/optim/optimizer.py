@@ -143,6 +143,9 @@ class Optimizer:
         """Change `array`, the values of `param`, by its gradient and ``self.state[param]``."""
         raise NotImplementedError(f"{type(self).__name__} defines neither step nor _update")
 
+    def start_state(self, param: Tensor, group: dict[str, Any]) -> None:
+        """Make what ``self.state[param]`` holds before the first update, unless it is there."""
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""
         for group in self.param_groups:

@@ -89,7 +89,8 @@ class RMSprop(Optimizer):
             },
         )
 
-    def _update(self, param: Tensor, array: Array, grad: Array, group: dict[str, Any]) -> None:
+    def start_state(self, param: Tensor, group: dict[str, Any]) -> None:
+        """Make the step count and the running means, unless they are there."""
         state = self.state[param]
         if not state:
             state["step"] = 0
@@ -98,6 +99,10 @@ class RMSprop(Optimizer):
                 state["momentum_buffer"] = buffer(param)
             if group["centered"]:
                 state["grad_avg"] = buffer(param)
+
+    def _update(self, param: Tensor, array: Array, grad: Array, group: dict[str, Any]) -> None:
+        self.start_state(param, group)
+        state = self.state[param]
         state["step"] += 1
         kernels.rmsprop(
             array,

@@ -1,0 +1,390 @@
+"""Lowering: from the calls of a graph to the instructions of a native program.
+
+Each call becomes an instruction in a *stage*. In a stage threads first compute rows, each its own
+samples, then meet at a barrier and share what is made from all samples: gradients of weights, sums.
+A call's stage is the first in which all it reads is there, so a network without batch statistics has
+one stage, and the barrier in it is the only one of a step besides its end.
+
+`Lowering` holds the homes and the emitted instructions; how each call is lowered is in `rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlpeak import _core
+from mlpeak._tensor import Tensor
+from mlpeak._types import Array
+from mlpeak.compiler.errors import EAGER, CompileError
+from mlpeak.compiler.graph import Call, Graph, Value
+from mlpeak.compiler.layout import NOWHERE, Home, Place, Spread, columns_of, is_rows, padded_ld
+
+__all__ = ["Lowering", "Update"]
+
+#: The calls that read rows which are apart.
+AWARE = frozenset(
+    {"linear", "linear_backward_input", "linear_backward_weight", "linear_backward_bias"}
+    | {f"{a}{b}" for a in ("relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu")
+       for b in ("", "_backward")}
+    | {f"{a}{b}" for a in ("mish", "sigmoid", "log_sigmoid", "tanh", "softplus", "dropout")
+       for b in ("", "_backward")}
+    | {"np.add", "np.subtract", "np.multiply", "np.concatenate"}
+)  # fmt: skip
+
+Emit = Callable[[Any], None]
+EmitGradient = Callable[[int, Home, "Update | None"], None]
+
+
+@dataclass
+class Update:
+    """What the optimizer does with the gradient of one parameter.
+
+    Attributes
+    ----------
+    tensor : Tensor
+        The parameter.
+    group : int
+        Number of the native group whose numbers are used.
+    states : list of ndarray or None
+        The state arrays, in the native update's order.
+    """
+
+    tensor: Tensor
+    group: int
+    states: list[Array | None]
+
+
+@dataclass
+class _Weight:
+    """A parameter that linear layers use, and which packed copies of it are needed."""
+
+    home: Home
+    out: int
+    into: int
+    forward: bool = False
+    backward: bool = False
+    number: int = -1
+
+
+@dataclass
+class Lowering:
+    """A graph on its way to a program.
+
+    Parameters
+    ----------
+    graph : Graph
+    dtype : numpy.dtype
+        float32 or float64: of all that is computed.
+    updates : list of Update
+        What becomes of gradients; a parameter without one has its gradient ignored.
+    keep_gradients : bool
+        Whether gradients are stored rather than used up at once, for clipping and accumulation.
+    ignored : bool
+        Whether targets may hold ``ignore_index``, so that a mean's divisor depends on them.
+    """
+
+    graph: Graph
+    dtype: np.dtype[Any]
+    updates: list[Update] = field(default_factory=list)
+    keep_gradients: bool = False
+    ignored: bool = False
+
+    def __post_init__(self) -> None:
+        self.places: dict[int, Place] = {}
+        self.arrays: list[tuple[Home, Array]] = []
+        self.tensors: dict[int, tuple[Tensor, Home]] = {}
+        self.homes: list[Home] = []
+        self.weights: dict[int, _Weight] = {}
+        self.emitted: list[tuple[int, Emit]] = []
+        self.prelude: list[Emit] = []
+        self.tail: list[Emit] = []
+        self.done: set[int] = set()  # calls that an earlier one has taken in
+        self.sources: dict[int, tuple[Home, bool]] = {}  # of inputs: home, whether integers
+        self.integers: dict[int, Home] = {}
+        self.read_rows: dict[Home, int] = {}  # last stage whose rows read it
+        self.read_whole: dict[Home, int] = {}
+        self.constants: dict[int, Array] = {}  # of values known now
+        self.tied: list[tuple[Home, Home]] = []  # homes whose rows are equally far apart
+        self.pending: list[tuple[Value, int, EmitGradient]] = []
+        self.tensor_of = {value.id: tensor for tensor, value in self.graph.gradients}
+        self.state_homes: dict[int, list[Home]] = {}
+        self.spare_weights: list[_Weight] = []
+        self.divisors: dict[Any, Home] = {}
+        self.users: dict[int, list[int]] = {}
+        self.maker: dict[int, int] = {}
+        for number, call in enumerate(self.graph.calls):
+            for value in call.inputs:
+                if value is not None:
+                    self.users.setdefault(value.id, []).append(number)
+            for value in call.outputs:
+                if value is not None:
+                    self.maker[value.id] = number
+        self.wanted: dict[int, int] = {}  # value -> how often it is a result of the graph
+        for result in (self.graph.loss, *self.graph.outputs, *(v for _, v in self.graph.gradients)):
+            if result is not None:
+                self.wanted[result.id] = self.wanted.get(result.id, 0) + 1
+
+    # ---- what calls ask ----
+
+    def only_user(self, value: Value, name: str) -> tuple[int, Call] | None:
+        """Return the one call that reads `value`, if it is called `name` and nobody else does."""
+        users = self.users.get(value.id, [])
+        if len(users) != 1 or value.id in self.wanted or users[0] in self.done:
+            return None
+        call = self.graph.calls[users[0]]
+        return (users[0], call) if call.name == name else None
+
+    def error(self, call: Call, why: str) -> CompileError:
+        """Return the error that `call` cannot be compiled."""
+        where = f" in module {call.module!r}" if call.module else ""
+        return CompileError(f"compile: {call.name}{where} {why}. {EAGER}")
+
+    # ---- homes ----
+
+    def new_home(self, rows: bool, columns: int, stage: int, adjacent: bool = True) -> Home:
+        """Return a new home, readable from `stage` on."""
+        home = Home(rows, columns, adjacent, stage)
+        self.homes.append(home)
+        return home
+
+    def result(self, value: Value, stage: int) -> Home:
+        """Give a call's result a home: rows that `stage` makes, or an array ready in the next."""
+        rows = is_rows(value.shape)
+        users = [self.graph.calls[n].name for n in self.users.get(value.id, [])]
+        aware = value.id not in self.wanted and bool(users) and all(u in AWARE for u in users)
+        home = self.new_home(rows, columns_of(value.shape), stage if rows else stage + 1, not aware)
+        self.places[value.id] = Place(home, Spread.ROWS if rows else self.array_spread(value))
+        return home
+
+    @staticmethod
+    def array_spread(value: Value) -> Spread:
+        """Return how an array covers rows."""
+        return Spread.NUMBER if columns_of(value.shape) == 1 else Spread.ROW
+
+    def constant(self, array: Array, spread: Spread | None = None) -> Place:
+        """Return the place of numbers that never change."""
+        flat = np.ascontiguousarray(array, self.dtype).reshape(-1)
+        home = self.new_home(False, flat.size, 0)
+        self.arrays.append((home, flat))
+        default = Spread.NUMBER if flat.size == 1 else Spread.ROW
+        return Place(home, default if spread is None else spread)
+
+    def place(self, value: Value, call: Call) -> Place:
+        """Return where a value stands, giving it a home if it comes from outside."""
+        found = self.places.get(value.id)
+        if found is not None:
+            return found
+        if value.kind in ("input", "target", "sample_weight"):
+            home = self.new_home(True, columns_of(value.shape), 0)
+            self.sources[value.id] = home, False
+            place = Place(home, Spread.ROWS)
+        elif value.scalar is not None:
+            home = self.new_home(False, 1, 0)
+            scale, power = value.scalar.scale, value.scalar.power
+            self.prelude.append(lambda p: p.batch_number(home.number, scale, power))
+            place = Place(home, Spread.NUMBER)
+        else:
+            assert value.array is not None
+            if value.kind != "constant" and value.dtype != self.dtype:
+                raise self.error(call, f"reads {value.name}, which is {value.dtype}; expected "
+                                 f"{self.dtype}, as the other parameters")  # fmt: skip
+            if value.kind == "constant":
+                self.constants[value.id] = value.array
+                place = self.constant(value.array, self.array_spread(value))
+            else:
+                home = self.new_home(False, columns_of(value.shape), 0)
+                self.arrays.append((home, value.array))
+                assert value.tensor is not None
+                self.tensors[id(value.tensor)] = value.tensor, home
+                place = Place(home, self.array_spread(value))
+        self.places[value.id] = place
+        return place
+
+    def rows(self, value: Value, call: Call, adjacent: bool = True) -> Home:
+        """Return the home of a value that has a row for each sample, copied out if it is spread."""
+        place = self.place(value, call)
+        if place.spread == Spread.ROWS and place.home.rows:
+            if adjacent:
+                place.home.adjacent = True
+            return place.home
+        if not is_rows(value.shape):
+            raise self.error(call, f"reads an array of shape {value.shape} where samples are expected")
+        home = self.new_home(True, columns_of(value.shape), place.home.stage)
+        self.emit_arithmetic("copy", place, place, home, home.stage)
+        self.places[value.id] = Place(home, Spread.ROWS)
+        return home
+
+    def array(self, value: Value, call: Call) -> Home:
+        """Return the home of a value without a batch."""
+        place = self.place(value, call)
+        if place.home.rows:
+            raise self.error(call, "reads samples where a parameter or a constant is expected")
+        return place.home
+
+    def integer(self, value: Value, call: Call) -> Home:
+        """Return the home of integers from outside: classes or indices."""
+        if value.kind not in ("input", "target"):
+            raise self.error(call, "needs integers that the caller of a step gives")
+        home = self.integers.get(value.id)
+        if home is None:
+            home = self.integers[value.id] = Home(True, columns_of(value.shape))
+            if home.columns != 1:
+                raise self.error(call, "takes one integer a sample")
+            self.sources[value.id] = home, True
+        return home
+
+    def weight(self, value: Value, call: Call) -> _Weight:
+        """Return the weight of a linear layer."""
+        if value.kind != "parameter" and value.kind != "buffer":
+            raise self.error(call, "has a weight that is computed")
+        found = self.weights.get(value.id)
+        if found is None:
+            out, into = value.shape
+            found = self.weights[value.id] = _Weight(self.array(value, call), out, into)
+        return found
+
+    # ---- gradients and updates ----
+
+    def weight_of_gradient(self, gradient: Value) -> _Weight:
+        """Return the weight whose gradient this is, or a form without packed copies."""
+        tensor = self.tensor_of.get(gradient.id)
+        for value_id, weight in self.weights.items():
+            if tensor is not None and self.places[value_id].home is self.home_of(tensor):
+                return weight
+        out, into = gradient.shape
+        self.spare_weights.append(_Weight(NOWHERE, out, into))
+        return self.spare_weights[-1]
+
+    def home_of(self, tensor: Tensor) -> Home | None:
+        """Return the home of a parameter that some call has read."""
+        found = self.tensors.get(id(tensor))
+        return None if found is None else found[1]
+
+    def gradient(self, value: Value, stage: int, emit: EmitGradient) -> None:
+        """Emit what makes a gradient: later with the update in it, or now into an array."""
+        tensor = self.tensor_of.get(value.id)
+        updated = tensor is not None and any(u.tensor is tensor for u in self.updates)
+        alone = not self.users.get(value.id) and self.wanted.get(value.id) == 1
+        if updated and alone and not self.keep_gradients:
+            self.pending.append((value, stage, emit))
+            return
+        emit(stage, self.result(value, stage), None)
+
+    def states(self, update: Update) -> list[Home]:
+        """Return the homes of a parameter's state arrays."""
+        homes = self.state_homes.get(id(update.tensor))
+        if homes is None:
+            homes = []
+            for array in update.states:
+                if array is None:
+                    homes.append(NOWHERE)
+                    continue
+                homes.append(self.new_home(False, array.size, 0))
+                self.arrays.append((homes[-1], array))
+            self.state_homes[id(update.tensor)] = homes
+        return homes
+
+    def destination(self, update: Update | None) -> tuple[int, int, list[int]]:
+        """Return the group, the parameter and the states of an update as the program numbers them."""
+        if update is None:
+            return -1, -1, []
+        _, home = self.tensors[id(update.tensor)]
+        return update.group, home.number, [h.number for h in self.state_homes[id(update.tensor)]]
+
+    def update_array(self, gradient: Home, update: Update) -> None:
+        """Emit the update of a parameter from a gradient in an array."""
+        home = self.home_of(update.tensor)
+        if home is None:
+            return
+        self.states(update)
+        stage = self.update_stage(home, gradient.stage)
+        self.emit_whole(
+            stage,
+            (gradient,),
+            lambda p: p.update(stage, gradient.number, *self.destination(update)),
+        )
+        for weight in self.weights.values():
+            if weight.home is home:
+                self.emit_whole(stage + 1, (), lambda p, w=weight: p.pack(stage + 1, w.number))
+
+    # ---- instructions ----
+
+    def stage_of(self, *homes: Home | None) -> int:
+        """Return the first stage in which all of them can be read."""
+        return max((h.stage for h in homes if h is not None), default=0)
+
+    def emit_rows(self, stage: int, reads: tuple[Home | None, ...], emit: Emit) -> None:
+        """Add an instruction on rows."""
+        for home in reads:
+            if home is not None:
+                self.read_rows[home] = max(self.read_rows.get(home, -1), stage)
+        self.emitted.append((stage, emit))
+
+    def emit_whole(self, stage: int, reads: tuple[Home | None, ...], emit: Emit) -> None:
+        """Add an instruction on all samples."""
+        for home in reads:
+            if home is not None:
+                self.read_whole[home] = max(self.read_whole.get(home, -1), stage)
+        self.emitted.append((stage, emit))
+
+    def emit_arithmetic(self, name: str, x: Place, y: Place, z: Home, stage: int) -> None:
+        """Add ``z = f(x, y)`` on rows."""
+        self.emit_rows(
+            stage,
+            (x.home, y.home),
+            lambda p: p.arithmetic(
+                stage, name, x.home.number, int(x.spread), y.home.number, int(y.spread), z.number
+            ),
+        )
+
+    def update_stage(self, home: Home, stage: int) -> int:
+        """Return the first stage from `stage` on in which a parameter may change."""
+        return max(stage, self.read_rows.get(home, 0), self.read_whole.get(home, -1) + 1)
+
+    def run(self) -> None:
+        """Lower all calls."""
+        from mlpeak.compiler import rules_losses as rules_losses
+        from mlpeak.compiler.rules import RULES, finish
+
+        for number, call in enumerate(self.graph.calls):
+            if number in self.done:
+                continue
+            rule = RULES.get(call.name)
+            if rule is None:
+                raise self.error(call, "is not among the operations that compile")
+            rule(self, call)
+        finish(self)
+
+    def build(self) -> Any:
+        """Return the native program."""
+        for first, second in self.tied:
+            first.adjacent = second.adjacent = first.adjacent or second.adjacent
+        program = _core.Program(self.dtype.name)
+        size = self.dtype.itemsize
+        for home in self.homes:
+            if home.rows:
+                ld = home.columns if home.adjacent else padded_ld(home.columns, size)
+                home.number = program.add_rows(home.columns, ld)
+            else:
+                home.number = program.add_array(max(home.columns, 16 // size))
+        for home in self.integers.values():
+            home.number = program.add_integers()
+        for home, array in self.arrays:
+            program.set_array(home.number, array)
+        for weight in (*self.weights.values(), *self.spare_weights):
+            weight.number = program.weight(
+                weight.home.number, weight.out, weight.into, weight.forward, weight.backward
+            )
+        for emit in self.prelude:
+            emit(program)
+        for _, emit in sorted(self.emitted, key=lambda item: item[0]):
+            emit(program)
+        for emit in self.tail:
+            emit(program)
+        if self.graph.loss is not None:
+            program.set_loss(self.places[self.graph.loss.id].home.number)
+        return program
