@@ -176,36 +176,38 @@ def _run(setting: _Setting, batch: int, number: int, integer: int) -> _Run:
     modules = [module for _, module in setting.modules()]
     members = list(setting.tensors())
     with restored(modules, [tensor for _, _, tensor in members]):
-        counters = _adopt(recorder, members, number)
-        arguments = []
-        specs: tuple[tuple[Kind, tuple[Spec, ...], list[RawValue]], ...] = (
-            ("input", setting.inputs, run.inputs),
-            ("target", setting.targets, run.targets),
-            ("sample_weight", _weight_specs(setting), run.weight),
-        )
-        for kind, some, values in specs:
-            for i, spec in enumerate(some):
-                array = _sample(rng, spec, batch, integer)
-                value = recorder.new_value(array, kind, index=i)
-                values.append(value)
-                owner = f"the {kind} {i} of the step"
-                arguments.append(_tensor(wrap(array, value, owner)))
         _random.default_generator.set_state((recorder.seed, recorder.step))
         before = [state_of(module)[1:] for module in modules]
-        names = {id(module): name for name, module in setting.modules()}
-        with patched(recorder, names):
+        with patched(recorder, {id(module): name for name, module in setting.modules()}):
+            counters = _adopt(recorder, members, number)
+            arguments = _arguments(setting, run, rng, batch, integer)
             _forward_backward(setting, run, arguments, members)
         _refuse_new_members(recorder, setting, before)
         _count(run, counters)
     return run
 
 
+def _arguments(
+    setting: _Setting, run: _Run, rng: np.random.Generator, batch: int, integer: int
+) -> list[Tensor]:
+    """Sample data for all arguments: inputs, targets and, if wanted, the weights of samples."""
+    arguments = []
+    specs: tuple[tuple[Kind, tuple[Spec, ...], list[RawValue]], ...] = (
+        ("input", setting.inputs, run.inputs),
+        ("target", setting.targets, run.targets),
+        ("sample_weight", _weight_specs(setting), run.weight),
+    )
+    for kind, some, values in specs:
+        for i, spec in enumerate(some):
+            array = _sample(rng, spec, batch, integer)
+            value = run.recorder.new_value(array, kind, index=i)
+            values.append(value)
+            arguments.append(Tensor(wrap(array, value, f"the {kind} {i} of the step")))
+    return arguments
+
+
 def _weight_specs(setting: _Setting) -> tuple[Spec, ...]:
     return (Spec((), _weight_dtype(setting)),) if setting.weighted else ()
-
-
-def _tensor(array: Array) -> Tensor:
-    return Tensor(array)
 
 
 def _adopt(
@@ -226,9 +228,17 @@ def _adopt(
             array[...] = array + 1000 * number
             counters.append((tensor, int(array)))
             continue
-        data = array if kind == "parameter" else array.copy()
+        data = array if kind == "parameter" and not number else _other(array, number)
         tensor._array = wrap(data, value, f"the {kind} '{name}'")
     return counters
+
+
+def _other(array: Array, number: int) -> Array:
+    """A copy; in the second run floats differ a little, so what they leaked into differs too."""
+    other: Array = array.copy()
+    if number and array.dtype.kind == "f":
+        other += (np.abs(array) + 1) * array.dtype.type(2**-10)
+    return other
 
 
 def _forward_backward(
@@ -250,7 +260,7 @@ def _forward_backward(
     with enable_grad():
         output = setting.model(*arguments[:count])
         run.outputs, run.single = _outputs(recorder, output)
-        with recorder.inside(Where("loss", type(setting.loss).__name__)):
+        with recorder.inside(Where("loss")):
             loss = setting.loss(output, *arguments[count:], **further)
             run.loss = _check_loss(recorder, loss)
             _refuse_foreign_leaves(recorder, loss, [tensor for _, _, tensor in members])
@@ -266,9 +276,8 @@ def _outputs(recorder: Recorder, output: Any) -> tuple[list[RawValue], bool]:
         return [value_of(output._array)], True
     if isinstance(output, (tuple, list)) and all(isinstance(x, Tensor) for x in output):
         return [value_of(x._array) for x in output], False
-    raise recorder.error(
-        f"the model returns {type(output).__name__}; expected a tensor or a tuple of tensors"
-    )
+    what = type(output).__name__
+    raise recorder.error(f"the model returns {what}; expected a tensor or a tuple of tensors")
 
 
 def _check_loss(recorder: Recorder, loss: Any) -> RawValue:

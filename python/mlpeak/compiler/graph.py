@@ -56,14 +56,21 @@ class Spec:
 
 @dataclass(frozen=True)
 class BatchScalar:
-    """The number ``scale * batch**power``; `power` is 1 or -1."""
+    """A number that follows the batch size.
+
+    It is ``scale * batch`` for a `power` of 1, ``scale / (divisor * batch)`` for one of -1.
+    """
 
     scale: float
     power: int = 1
+    divisor: int = 1
 
     def value(self, batch: int) -> float:
-        """Return the number for a batch of that many samples, an int where `scale` is one."""
-        return self.scale * batch if self.power == 1 else self.scale / batch
+        """Return the number for a batch of that many samples, an int where it is a product of ints.
+
+        It is computed in float64; the dtype it is wanted in rounds it once more.
+        """
+        return self.scale * batch if self.power == 1 else self.scale / (self.divisor * batch)
 
 
 @dataclass(frozen=True)
