@@ -142,15 +142,16 @@ def _capture(setting: _Setting) -> Graph:
 
 
 def _batches(setting: _Setting) -> tuple[int, int]:
-    """Two primes that no array of the model has for a length."""
+    """Two primes, far apart, that no array of the model has for a length."""
     taken = {n for _, _, tensor in setting.tensors() for n in tensor.shape}
     taken.update(n for spec in (*setting.inputs, *setting.targets) for n in spec.shape)
-    found = [
-        n
-        for n in range(11, 1000)
-        if n not in taken and all(n % d for d in range(2, int(n**0.5) + 1))
-    ]
-    return found[0], found[4]
+
+    def prime(n: int) -> int:
+        while n in taken or any(n % d == 0 for d in range(2, int(n**0.5) + 1)):
+            n += 1
+        return n
+
+    return prime(11), prime(67)
 
 
 def _sample(rng: np.random.Generator, spec: Spec, batch: int, integer: int) -> Array:

@@ -14,6 +14,7 @@ INSTEAD = {
     "index": _ROWS,
     "getitem": _ROWS,
     "gather": "Take the class of each row with functional.nll_loss(..., reduction='none'). ",
+    "one_hot": "Give cross_entropy the classes, or the step a target of probabilities. ",
 }
 
 

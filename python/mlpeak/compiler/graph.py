@@ -157,7 +157,8 @@ class Call:
     params : mapping
         All other arguments, those left at their defaults included; `out` is none of them. A length
         in a shape may be ``-k``, any other number may be a `BatchScalar`. Of a random operation,
-        `step` is a `RandomStep` and `seed` is left out: it is the default generator's.
+        `step` is a `RandomStep` and `seed` is left out: it is the default generator's. Where a
+        random operation has no array argument, `shape` and `dtype` stand for what it returns.
     outputs : tuple of Value or None
         What the call returns, None where the kernel returns None.
     updates : tuple of Value
