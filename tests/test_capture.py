@@ -324,6 +324,16 @@ def test_losses_from_tensor_operations(name: str) -> None:
     check_training(mlp(nn.Tanh()), USER_LOSSES[name], [X8], [Y3])
 
 
+def test_a_dictionary_of_outputs_for_the_loss() -> None:
+    model = nn.Sequential(nn.Linear(8, 3), Gate(lambda x: {"a": x, "b": (x.relu(), [x.tanh()])}))
+
+    def loss(out: Any, y: Any) -> Any:
+        return F.mse_loss(out["a"], y) + out["b"][1][0].square().sum()
+
+    graph = check_training(model, loss, [X8], [Y3])
+    assert [v and v.shape for v in graph.outputs] == [(-1, 3), None, (-1, 3)]
+
+
 def test_inputs_of_several_dims() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     check_training(flat, nn.MSELoss(), [Spec((4, 3))], [Y3])

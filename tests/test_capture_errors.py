@@ -34,8 +34,8 @@ class Stripped(Op):
 
 
 STRIPPED = {
-    "computed": (lambda x: np.asarray(x) * 2, "takes for a constant"),
-    "part": (lambda x: np.asarray(x)[:, 1:], "takes for a constant"),
+    "computed": (lambda x: np.asarray(x) * 2, "should be a constant"),
+    "part": (lambda x: np.asarray(x)[:, 1:], "should be a constant"),
     "method": (lambda x: x.real, "real"),
     "function": (lambda x: np.sort(x), "sort"),
 }

@@ -118,6 +118,11 @@ class _Run:
     draws: int = 0
     counters: list[tuple[Tensor, int]] = field(default_factory=list)
 
+    def returns(self, output: Any) -> None:
+        """Note what the model returned."""
+        self.outputs = [value_of(x._array) for x in _tensors_in(output)]
+        self.single = isinstance(output, Tensor)
+
 
 def _capture(setting: _Setting) -> Graph:
     global _busy
@@ -252,7 +257,8 @@ def _forward_backward(
     if setting.loss is None:
         with no_grad():
             output = setting.model(*arguments)
-        run.outputs, run.single = _outputs(recorder, output)
+        _check_output(recorder, output)
+        run.returns(output)
         return
     further: Mapping[str, Tensor] = {}
     if setting.weighted:
@@ -260,7 +266,7 @@ def _forward_backward(
         further = {"sample_weight": weight}
     with enable_grad():
         output = setting.model(*arguments[:count])
-        run.outputs, run.single = _outputs(recorder, output)
+        run.returns(output)
         with recorder.inside(Where("loss")):
             loss = setting.loss(output, *arguments[count:], **further)
             run.loss = _check_loss(recorder, loss)
@@ -271,14 +277,21 @@ def _forward_backward(
             run.gradients.append((tensor, value_of(tensor._grad._array)))
 
 
-def _outputs(recorder: Recorder, output: Any) -> tuple[list[RawValue], bool]:
-    """The values of what the model returned, and whether that is a single tensor."""
+def _check_output(recorder: Recorder, output: Any) -> None:
+    """Raise CompileError unless a forward pass returned a tensor or a tuple of tensors."""
+    parts = output if isinstance(output, (tuple, list)) else (output,)
+    if not all(isinstance(x, Tensor) for x in parts):
+        what = type(output).__name__
+        raise recorder.error(f"the model returns {what}; expected a tensor or a tuple of tensors")
+
+
+def _tensors_in(output: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and dictionaries, in order."""
     if isinstance(output, Tensor):
-        return [value_of(output._array)], True
-    if isinstance(output, (tuple, list)) and all(isinstance(x, Tensor) for x in output):
-        return [value_of(x._array) for x in output], False
-    what = type(output).__name__
-    raise recorder.error(f"the model returns {what}; expected a tensor or a tuple of tensors")
+        yield output
+    elif isinstance(output, (tuple, list, dict)):
+        for part in output.values() if isinstance(output, dict) else output:
+            yield from _tensors_in(part)
 
 
 def _check_loss(recorder: Recorder, loss: Any) -> RawValue:

@@ -13,7 +13,10 @@ _ROWS = "Take rows of a table with nn.Embedding, and use where() or masked_fill(
 INSTEAD = {
     "index": _ROWS,
     "getitem": _ROWS,
-    "gather": "Take the class of each row with functional.nll_loss(..., reduction='none'). ",
+    "gather": (
+        "Take the class of each row with functional.nll_loss(..., reduction='none'), and the "
+        "largest of each row with amax(). "
+    ),
     "one_hot": "Give cross_entropy the classes, or the step a target of probabilities. ",
 }
 

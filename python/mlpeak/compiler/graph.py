@@ -190,9 +190,10 @@ class Graph:
     sample_weight : Value or None
         (batch,), if it was asked for.
     outputs : tuple of Value or None
-        What the model returns. In training, None stands for an output that the loss does not use.
+        What the model returns, the tensors of nested tuples and dictionaries one after the other.
+        In training, None stands for an output that the loss does not use.
     single_output : bool
-        Whether the model returns one tensor rather than a tuple.
+        Whether the model returns one tensor rather than several in a tuple.
     loss : Value or None
         The loss, one float; None in a forward pass.
     gradients : tuple of (Tensor, Value)

@@ -111,11 +111,10 @@ class Merger:
             found = self._follow(a.array.item(), b.array.item(), a.dtype)
             if found is not None:
                 return found
-        raise _error(
-            a.where,
-            f"an array of shape {a.shape} that the program takes for a constant depends on the "
-            "batch size, on the data or on parameters",
-        )
+        what = f"an array of shape {a.shape}"
+        if a.array.size == b.array.size == 1:
+            what = f"a number ({a.array.item()} and {b.array.item()} in two sample runs)"
+        raise _error(a.where, f"{what} that should be a constant {_DEPENDS}")
 
     def _call(self, a: RawCall, b: RawCall) -> None:
         inputs = tuple(None if v is None else self.value(v) for v in a.inputs)
@@ -194,7 +193,10 @@ class Merger:
         return None
 
 
-_DEPENDS = "depends on the data, on a count of steps, or on the batch size but is no multiple of it"
+_DEPENDS = (
+    "depends on data, parameters, a count of steps, or the batch size in another way than as a "
+    "multiple of it"
+)
 
 
 def _shortest(x: float, dtype: np.dtype[Any]) -> float:
