@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mlpeak import _backend, _random
+from mlpeak import _backend, _random, reference
 from mlpeak.compiler import BatchScalar, Call, Graph, RandomStep, Value
 from mlpeak.compiler.graph import concrete_shape
 
@@ -90,16 +91,12 @@ class Interpreter:
         return param
 
     def _kernel(self, name: str, inputs: list[Any], params: dict[str, Any]) -> Any:
-        import inspect
-
-        from mlpeak import reference
-
         names = list(inspect.signature(getattr(reference, name)).parameters.values())
         arrays = [p.name for p in names if "Array" in str(p.annotation)]
         arrays = [n for n in arrays if n not in ("out", "pre")]
         if "step" in params and "seed" not in params:
             params = {**params, "seed": self.seed}
-        if name == "random_words":
+        if name in ("random_words", "permutation"):
             params = {**params, "n": params.pop("shape")[0]}
             params.pop("dtype")
         kernel = getattr(_backend.impl, name)

@@ -118,6 +118,11 @@ class _Run:
     draws: int = 0
     counters: list[tuple[Tensor, int]] = field(default_factory=list)
 
+    def returns(self, output: Any) -> None:
+        """Note what the model returned."""
+        self.outputs = [value_of(x._array) for x in _tensors_in(output)]
+        self.single = isinstance(output, Tensor)
+
 
 def _capture(setting: _Setting) -> Graph:
     global _busy
@@ -142,15 +147,16 @@ def _capture(setting: _Setting) -> Graph:
 
 
 def _batches(setting: _Setting) -> tuple[int, int]:
-    """Two primes that no array of the model has for a length."""
+    """Two primes, far apart, that no array of the model has for a length."""
     taken = {n for _, _, tensor in setting.tensors() for n in tensor.shape}
     taken.update(n for spec in (*setting.inputs, *setting.targets) for n in spec.shape)
-    found = [
-        n
-        for n in range(11, 1000)
-        if n not in taken and all(n % d for d in range(2, int(n**0.5) + 1))
-    ]
-    return found[0], found[4]
+
+    def prime(n: int) -> int:
+        while n in taken or any(n % d == 0 for d in range(2, int(n**0.5) + 1)):
+            n += 1
+        return n
+
+    return prime(11), prime(67)
 
 
 def _sample(rng: np.random.Generator, spec: Spec, batch: int, integer: int) -> Array:
@@ -176,36 +182,38 @@ def _run(setting: _Setting, batch: int, number: int, integer: int) -> _Run:
     modules = [module for _, module in setting.modules()]
     members = list(setting.tensors())
     with restored(modules, [tensor for _, _, tensor in members]):
-        counters = _adopt(recorder, members, number)
-        arguments = []
-        specs: tuple[tuple[Kind, tuple[Spec, ...], list[RawValue]], ...] = (
-            ("input", setting.inputs, run.inputs),
-            ("target", setting.targets, run.targets),
-            ("sample_weight", _weight_specs(setting), run.weight),
-        )
-        for kind, some, values in specs:
-            for i, spec in enumerate(some):
-                array = _sample(rng, spec, batch, integer)
-                value = recorder.new_value(array, kind, index=i)
-                values.append(value)
-                owner = f"the {kind} {i} of the step"
-                arguments.append(_tensor(wrap(array, value, owner)))
         _random.default_generator.set_state((recorder.seed, recorder.step))
         before = [state_of(module)[1:] for module in modules]
-        names = {id(module): name for name, module in setting.modules()}
-        with patched(recorder, names):
+        with patched(recorder, {id(module): name for name, module in setting.modules()}):
+            counters = _adopt(recorder, members, number)
+            arguments = _arguments(setting, run, rng, batch, integer)
             _forward_backward(setting, run, arguments, members)
         _refuse_new_members(recorder, setting, before)
         _count(run, counters)
     return run
 
 
+def _arguments(
+    setting: _Setting, run: _Run, rng: np.random.Generator, batch: int, integer: int
+) -> list[Tensor]:
+    """Sample data for all arguments: inputs, targets and, if wanted, the weights of samples."""
+    arguments = []
+    specs: tuple[tuple[Kind, tuple[Spec, ...], list[RawValue]], ...] = (
+        ("input", setting.inputs, run.inputs),
+        ("target", setting.targets, run.targets),
+        ("sample_weight", _weight_specs(setting), run.weight),
+    )
+    for kind, some, values in specs:
+        for i, spec in enumerate(some):
+            array = _sample(rng, spec, batch, integer)
+            value = run.recorder.new_value(array, kind, index=i)
+            values.append(value)
+            arguments.append(Tensor(wrap(array, value, f"the {kind} {i} of the step")))
+    return arguments
+
+
 def _weight_specs(setting: _Setting) -> tuple[Spec, ...]:
     return (Spec((), _weight_dtype(setting)),) if setting.weighted else ()
-
-
-def _tensor(array: Array) -> Tensor:
-    return Tensor(array)
 
 
 def _adopt(
@@ -226,9 +234,17 @@ def _adopt(
             array[...] = array + 1000 * number
             counters.append((tensor, int(array)))
             continue
-        data = array if kind == "parameter" else array.copy()
+        data = array if kind == "parameter" and not number else _other(array, number)
         tensor._array = wrap(data, value, f"the {kind} '{name}'")
     return counters
+
+
+def _other(array: Array, number: int) -> Array:
+    """A copy; in the second run floats differ a little, so what they leaked into differs too."""
+    other: Array = array.copy()
+    if number and array.dtype.kind == "f":
+        other += (np.abs(array) + 1) * array.dtype.type(2**-10)
+    return other
 
 
 def _forward_backward(
@@ -241,7 +257,8 @@ def _forward_backward(
     if setting.loss is None:
         with no_grad():
             output = setting.model(*arguments)
-        run.outputs, run.single = _outputs(recorder, output)
+        _check_output(recorder, output)
+        run.returns(output)
         return
     further: Mapping[str, Tensor] = {}
     if setting.weighted:
@@ -249,8 +266,8 @@ def _forward_backward(
         further = {"sample_weight": weight}
     with enable_grad():
         output = setting.model(*arguments[:count])
-        run.outputs, run.single = _outputs(recorder, output)
-        with recorder.inside(Where("loss", type(setting.loss).__name__)):
+        run.returns(output)
+        with recorder.inside(Where("loss")):
             loss = setting.loss(output, *arguments[count:], **further)
             run.loss = _check_loss(recorder, loss)
             _refuse_foreign_leaves(recorder, loss, [tensor for _, _, tensor in members])
@@ -260,15 +277,21 @@ def _forward_backward(
             run.gradients.append((tensor, value_of(tensor._grad._array)))
 
 
-def _outputs(recorder: Recorder, output: Any) -> tuple[list[RawValue], bool]:
-    """The values of what the model returned, and whether that is a single tensor."""
+def _check_output(recorder: Recorder, output: Any) -> None:
+    """Raise CompileError unless a forward pass returned a tensor or a tuple of tensors."""
+    parts = output if isinstance(output, (tuple, list)) else (output,)
+    if not all(isinstance(x, Tensor) for x in parts):
+        what = type(output).__name__
+        raise recorder.error(f"the model returns {what}; expected a tensor or a tuple of tensors")
+
+
+def _tensors_in(output: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and dictionaries, in order."""
     if isinstance(output, Tensor):
-        return [value_of(output._array)], True
-    if isinstance(output, (tuple, list)) and all(isinstance(x, Tensor) for x in output):
-        return [value_of(x._array) for x in output], False
-    raise recorder.error(
-        f"the model returns {type(output).__name__}; expected a tensor or a tuple of tensors"
-    )
+        yield output
+    elif isinstance(output, (tuple, list, dict)):
+        for part in output.values() if isinstance(output, dict) else output:
+            yield from _tensors_in(part)
 
 
 def _check_loss(recorder: Recorder, loss: Any) -> RawValue:

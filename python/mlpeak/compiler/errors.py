@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["EAGER", "CompileError"]
+__all__ = ["EAGER", "INSTEAD", "CompileError"]
 
 #: What every message ends with: the way that always works.
-EAGER = "Run it eagerly instead: loss.backward(); optimizer.step()."
+EAGER = "Or run it eagerly: loss.backward(); optimizer.step()."
+
+_ROWS = "Take rows of a table with nn.Embedding, and use where() or masked_fill() for a mask. "
+
+#: What can be compiled in the place of an operation that cannot.
+INSTEAD = {
+    "index": _ROWS,
+    "getitem": _ROWS,
+    "gather": (
+        "Take the class of each row with functional.nll_loss(..., reduction='none'), and the "
+        "largest of each row with amax(). "
+    ),
+    "one_hot": "Give cross_entropy the classes, or the step a target of probabilities. ",
+}
 
 
 class CompileError(RuntimeError):

@@ -56,14 +56,21 @@ class Spec:
 
 @dataclass(frozen=True)
 class BatchScalar:
-    """The number ``scale * batch**power``; `power` is 1 or -1."""
+    """A number that follows the batch size.
+
+    It is ``scale * batch`` for a `power` of 1, ``scale / (divisor * batch)`` for one of -1.
+    """
 
     scale: float
     power: int = 1
+    divisor: int = 1
 
     def value(self, batch: int) -> float:
-        """Return the number for a batch of that many samples, an int where `scale` is one."""
-        return self.scale * batch if self.power == 1 else self.scale / batch
+        """Return the number for a batch of that many samples, an int where it is a product of ints.
+
+        It is computed in float64; the dtype it is wanted in rounds it once more.
+        """
+        return self.scale * batch if self.power == 1 else self.scale / (self.divisor * batch)
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,8 @@ class Call:
     params : mapping
         All other arguments, those left at their defaults included; `out` is none of them. A length
         in a shape may be ``-k``, any other number may be a `BatchScalar`. Of a random operation,
-        `step` is a `RandomStep` and `seed` is left out: it is the default generator's.
+        `step` is a `RandomStep` and `seed` is left out: it is the default generator's. Where a
+        random operation has no array argument, `shape` and `dtype` stand for what it returns.
     outputs : tuple of Value or None
         What the call returns, None where the kernel returns None.
     updates : tuple of Value
@@ -182,9 +190,10 @@ class Graph:
     sample_weight : Value or None
         (batch,), if it was asked for.
     outputs : tuple of Value or None
-        What the model returns. In training, None stands for an output that the loss does not use.
+        What the model returns, the tensors of nested tuples and dictionaries one after the other.
+        In training, None stands for an output that the loss does not use.
     single_output : bool
-        Whether the model returns one tensor rather than a tuple.
+        Whether the model returns one tensor rather than several in a tuple.
     loss : Value or None
         The loss, one float; None in a forward pass.
     gradients : tuple of (Tensor, Value)

@@ -11,11 +11,6 @@ from mlpeak.compiler.traced import Traced, plain, refuse_owned, value_of, view, 
 
 __all__ = ["constant_key", "copy_into", "getitem"]
 
-_REMEDY = (
-    "Use nn.Embedding for the rows of a table and where() or masked_fill() for a mask, or run it "
-    "eagerly instead: loss.backward(); optimizer.step()."
-)
-
 
 def constant_key(key: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     """Return `key` as a tuple of int, slice, None and index arrays that takes all dims.
@@ -27,7 +22,7 @@ def constant_key(key: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     """
     items = list(key) if isinstance(key, tuple) else [key]
     if any(isinstance(item, Traced) for item in items):
-        raise current().error("indexing by a tensor needs its values", remedy=_REMEDY)
+        raise current().error("indexing by a tensor asks for its values")
     if all(item is not Ellipsis for item in items):
         items.append(Ellipsis)
     free = len(shape) - sum(map(_dims_taken, items))

@@ -111,11 +111,10 @@ class Merger:
             found = self._follow(a.array.item(), b.array.item(), a.dtype)
             if found is not None:
                 return found
-        raise _error(
-            a.where,
-            f"an array of shape {a.shape} that the program takes for a constant depends on the "
-            "batch size or on the data",
-        )
+        what = f"an array of shape {a.shape}"
+        if a.array.size == b.array.size == 1:
+            what = f"a number ({a.array.item()} and {b.array.item()} in two sample runs)"
+        raise _error(a.where, f"{what} that should be a constant {_DEPENDS}")
 
     def _call(self, a: RawCall, b: RawCall) -> None:
         inputs = tuple(None if v is None else self.value(v) for v in a.inputs)
@@ -126,19 +125,20 @@ class Merger:
             except _Differs as e:
                 what = f"the argument {key!r} of {a.name!r} {_DEPENDS}: {e}"
                 raise _error(a.where, what) from None
-        if a.name == "np.full" and all(n == 1 for n in params["shape"]):
-            self._fold(a, params)
+        fixed = all(v is not None and v.kind == "constant" and v.scalar is None for v in inputs)
+        if fixed and self._fold(a, b):
             return
         outputs = tuple(None if v is None else self.value(v) for v in a.outputs)
         updates = tuple(self.value(v) for v in a.updates)
         self.calls.append(Call(a.name, inputs, params, outputs, updates, a.where.name))
 
-    def _fold(self, a: RawCall, params: dict[str, Any]) -> None:
-        """Make the single number that `a` yields a constant."""
-        (v,) = a.outputs
-        assert v is not None
-        array = np.full(params["shape"], params["fill"], params["dtype"])
-        self.values[v.id] = Value(v.id, v.shape, v.dtype, "constant", array=array)
+    def _fold(self, a: RawCall, b: RawCall) -> bool:
+        """Make the single number that a call yields from constants a constant."""
+        v, w = a.outputs[0], b.outputs[0]
+        if v is None or w is None or v.array is None or not _same_array(v.array, w.array):
+            return False
+        self.values[v.id] = Value(v.id, v.shape, v.dtype, "constant", array=v.array)
+        return True
 
     def _shape(self, a: Shape, b: Shape) -> Shape:
         if len(a) != len(b):
@@ -168,6 +168,8 @@ class Merger:
             return a
         if isinstance(a, (int, float, np.number)) and isinstance(b, (int, float, np.number)):
             dtype = np.dtype(type(a)) if isinstance(a, np.number) else np.dtype(np.float64)
+            if isinstance(a, int):
+                dtype = np.dtype(np.int64)
             found = self._follow(float(a), float(b), dtype)
             if found is not None:
                 return found
@@ -176,21 +178,31 @@ class Merger:
     def _follow(self, a: float, b: float, dtype: np.dtype[Any]) -> BatchScalar | None:
         """The multiple of the batch size, or of its inverse, that is `a` and `b` in the runs."""
         n, m = self.batches
-        for power, scale in ((1, a / n), (-1, a * n)):
-            for guess in (_shortest(scale, dtype), scale):
-                found = BatchScalar(guess, power)
-                if dtype.type(found.value(n)) == a and dtype.type(found.value(m)) == b:
-                    return found
+        times, inverse = a / n, a * n
+        guesses = [BatchScalar(_shortest(times, dtype)), BatchScalar(times)]
+        if dtype.kind != "f":
+            guesses = [BatchScalar(int(times))] if times.is_integer() else []
+        elif a:
+            guesses.append(BatchScalar(_shortest(inverse, dtype), -1))
+            divisor = _shortest(1 / inverse, dtype)
+            if isinstance(divisor, int):
+                guesses.append(BatchScalar(1, -1, divisor))
+        for guess in guesses:
+            if dtype.type(guess.value(n)) == a and dtype.type(guess.value(m)) == b:
+                return guess
         return None
 
 
-_DEPENDS = "depends on the data, on a count of steps, or on the batch size but is no multiple of it"
+_DEPENDS = (
+    "depends on data, parameters, a count of steps, or the batch size in another way than as a "
+    "multiple of it"
+)
 
 
 def _shortest(x: float, dtype: np.dtype[Any]) -> float:
     """The number that rounding made `x` of: an integer if it is one."""
     short = float(f"{x:.{6 if dtype == np.float32 else 14}g}")
-    return int(short) if short.is_integer() else short
+    return int(short) if short.is_integer() and abs(short) < 2**53 else short
 
 
 def _ids(values: Iterable[RawValue | None]) -> list[int | None]:

@@ -19,14 +19,14 @@ import numpy as np
 
 from mlpeak._types import Array
 from mlpeak.autograd import Node, apply
-from mlpeak.compiler.errors import EAGER, CompileError
+from mlpeak.compiler.errors import EAGER, INSTEAD, CompileError
 from mlpeak.compiler.graph import Kind, Shape
 
 __all__ = ["RawCall", "RawValue", "Recorder", "Where", "current", "recording"]
 
 #: The local that holds the operation (or its node) in the frames of these two functions.
 _FRAMES = {apply.__code__: "op", Node.backward.__code__: "self"}
-_METHODS = ("mlpeak._tensor", "mlpeak.functions.")
+_METHODS = ("mlpeak._tensor", "mlpeak.functions.", "mlpeak.nn.functional")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class RawValue:
     name: str = ""
     producer: RawCall | None = None
     where: Where = field(default_factory=lambda: Where(""))
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is a constant, or was computed from constants alone."""
+        return self.array is not None and self.kind in ("constant", "result")
 
 
 @dataclass(eq=False)
@@ -89,6 +94,7 @@ class Recorder:
     thread: int = field(default_factory=threading.get_ident)
     _known: dict[int, RawValue] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)
+    _roots: dict[int, Any] = field(default_factory=dict)
     _where: list[Where] = field(default_factory=lambda: [Where("")])
     _nodes: dict[int, Where] = field(default_factory=dict)
 
@@ -116,10 +122,11 @@ class Recorder:
         """Return the module whose forward made `node`."""
         return self._nodes.get(node.sequence, self.here)
 
-    def error(self, what: str, where: Where | None = None, remedy: str = EAGER) -> CompileError:
+    def error(self, what: str, where: Where | None = None) -> CompileError:
         """Return the error for `what`, naming the module and the tensor operation that runs."""
         operation = _running_operation()
         inside = f", operation '{operation}'" if operation else ""
+        remedy = INSTEAD.get(operation, "") + EAGER
         return CompileError(f"compile: in {where or self.here}{inside}: {what}. {remedy}")
 
     # values
@@ -148,6 +155,15 @@ class Recorder:
             self.know(array, found)
         return found
 
+    def own_memory(self, array: Array) -> None:
+        """Note that a traced array lies in the memory of `array`."""
+        root = _root(array)
+        self._roots[id(root)] = root
+
+    def is_traced_memory(self, array: Any) -> bool:
+        """Return whether an ordinary array lies in the memory of a traced one."""
+        return id(_root(array)) in self._roots
+
     # calls
 
     def emit(
@@ -158,10 +174,18 @@ class Recorder:
         results: Sequence[Array | RawValue | None],
         updates: tuple[RawValue, ...] = (),
     ) -> tuple[RawValue | None, ...]:
-        """Record a call and return the values of its results."""
+        """Record a call and return the values of its results.
+
+        Each result is an array, a value that looks like it, or None. A single number computed from
+        constants alone keeps its array, so that it can become a constant itself.
+        """
         call = RawCall(name, tuple(inputs), dict(params), self.here, updates=updates)
+        fixed = name.startswith("np.") and all(v is not None and v.is_fixed for v in inputs)
         call.outputs = tuple(
-            None if r is None else self.new_value(r, "result", producer=call) for r in results
+            None
+            if r is None
+            else self.new_value(r, "result", producer=call, array=_number(r) if fixed else None)
+            for r in results
         )
         self.calls.append(call)
         return call.outputs
@@ -199,6 +223,18 @@ class Recorder:
         elif name in ("np.broadcast_to", "np.astype") and _alike(x, result):
             return x
         return self.emit_one(name, (x,), result, **params)
+
+
+def _root(array: Any) -> Any:
+    """The array that owns the memory."""
+    while isinstance(base := getattr(array, "base", None), np.ndarray):
+        array = base
+    return array
+
+
+def _number(result: Array | RawValue) -> Array | None:
+    """A copy of the result if it is an array of one element: the array may change later."""
+    return result.copy() if isinstance(result, np.ndarray) and result.size == 1 else None
 
 
 def _alike(x: RawValue, y: Array | RawValue) -> bool:

@@ -32,12 +32,15 @@ def state_of(module: Module) -> list[dict[str, Any]]:
 def restored(modules: Sequence[Module], tensors: Sequence[Tensor]) -> Iterator[None]:
     """Restore modules, tensors, the default generator after the block, also after an error.
 
-    Of a tensor that is its array (which object it is, not what is in it), its gradient and its
-    version; an integer's contents too.
+    Of a tensor that is its array (which object it is, not what is in it), its gradient, whether it
+    requires one, and its version; the contents of integers too.
     """
     states = [(m, state_of(m)) for m in modules]
     kept = [
-        (t, t._array, None if _is_float(t) else t._array.copy(), t._grad, t._version.value)
+        (
+            (t, t._array, None if _is_float(t) else t._array.copy()),
+            (t._grad, t._version.value, t._leaf_grad),
+        )
         for t in tensors
     ]
     generator = _random.default_generator.get_state()
@@ -45,8 +48,9 @@ def restored(modules: Sequence[Module], tensors: Sequence[Tensor]) -> Iterator[N
         yield
     finally:
         _random.default_generator.set_state(generator)
-        for tensor, array, contents, grad, version in kept:
-            tensor._array, tensor._grad, tensor._version.value = array, grad, version
+        for (tensor, array, contents), (grad, version, leaf_grad) in kept:
+            tensor._array, tensor._grad, tensor._leaf_grad = array, grad, leaf_grad
+            tensor._version.value = version
             if contents is not None and not np.array_equal(array, contents):
                 array[...] = contents
         for module, (own, *registries) in states:

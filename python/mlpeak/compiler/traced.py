@@ -64,7 +64,9 @@ def plain(x: Any) -> Any:
 
 def wrap(array: Any, value: RawValue, owner: str = "") -> Traced:
     """Return `array`, in memory of its own, as the array of `value`."""
-    traced: Traced = _as_type(np.asarray(array), Traced)
+    array = np.asarray(array)
+    traced: Traced = _as_type(array, Traced)
+    current().own_memory(array)
     traced._memory, traced._value = Memory(value, owner), value
     return traced
 
@@ -93,7 +95,8 @@ def value_of(x: Any) -> RawValue:
     """
     recorder = current()
     if not isinstance(x, Traced):
-        _refuse_stripped(x)
+        if recorder.is_traced_memory(x):
+            raise recorder.error("an array was taken out of a tensor as ordinary numbers")
         return recorder.constant(x)
     memory = x._memory
     if memory is None or x._value is None:
@@ -106,14 +109,6 @@ def value_of(x: Any) -> RawValue:
             value = recorder.move(name, value, like, **params)
         x._value, x._version = value, memory.version
     return x._value
-
-
-def _refuse_stripped(x: Any) -> None:
-    base = getattr(x, "base", None)
-    while isinstance(base, np.ndarray):
-        if isinstance(base, Traced):
-            raise current().error("an array was taken out of a tensor as ordinary numbers")
-        base = base.base
 
 
 def write(target: Traced, value: RawValue) -> None:
