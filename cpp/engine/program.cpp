@@ -184,15 +184,13 @@ void Program<T>::reserve(int64_t batch, int threads) {
   AlignedMemory memory(size_t(size) * sizeof(T));
   std::memset(memory.data(), 0, size_t(size) * sizeof(T));
   AlignedMemory scratch_memory(size_t(scratch * threads) * sizeof(T));
-  const int64_t integers = round_up(batch, 8);
-  AlignedMemory integer_memory(integers_.size() * size_t(integers) * sizeof(int64_t));
+  batch = round_up(batch, 8);
+  AlignedMemory integer_memory(integers_.size() * size_t(batch) * sizeof(int64_t));
   memory_ = std::move(memory);
   scratch_ = std::move(scratch_memory);
   integer_memory_ = std::move(integer_memory);
   scratch_size_ = scratch;
   for (size_t v = 0; v < values_.size(); ++v) values_[v].offset = offsets[v];
-  for (size_t i = 0; i < integers_.size(); ++i)
-    integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + int64_t(i) * integers;
   times_.assign(size_t(threads * line_count_), 0.0);
   capacity_ = batch;
   capacity_threads_ = threads;
@@ -316,13 +314,17 @@ void Program<T>::run_thread(Team& team, int thread) {
     const int64_t first = s * run.batch_size;
     const int64_t batch = std::min(run.batch_size, run.samples - first);
     const Plan& plan = batch == plans_[0].batch ? plans_[0] : plans_[1];
-    for (size_t g = 0; g < groups_.size(); ++g) updates[g] = scalars<T>(groups_[g], s);
+    const int64_t phase = (run.phase + s) % run.accumulate;
+    const int64_t updated = (run.phase + s) / run.accumulate - run.phase / run.accumulate;
+    for (size_t g = 0; g < groups_.size(); ++g) updates[g] = scalars<T>(groups_[g], updated);
     Frame<T> frame = {
         batch,
         values.data(),
         integers_.data(),
         updates,
         {run.random.seed, run.random.step + uint64_t(s * run.draws), run.random.stream},
+        phase,
+        run.accumulate,
         scratch};
     {
       const int64_t groups = (batch + plan.alignment - 1) / plan.alignment;
@@ -341,7 +343,10 @@ void Program<T>::run_thread(Team& team, int thread) {
       }
     }
     int line = 0;
-    for (size_t i = 0; i < stages_.size(); ++i) {
+    const size_t stages = phase + 1 < run.accumulate
+                              ? std::min(stages_.size(), size_t(update_stage_))
+                              : stages_.size();
+    for (size_t i = 0; i < stages; ++i) {
       const Stage& stage = stages_[i];
       if (!stage.rows.empty()) {
         run_rows(frame, stage, plan, thread, team.threads, times ? times + line : nullptr);
@@ -397,6 +402,8 @@ int64_t Program<T>::run(const Run& run) {
   // Values without memory of the caller's stand in the program's own.
   for (size_t v = 0; v < values_.size(); ++v)
     if (own_[v]) pointers_[v] = static_cast<T*>(memory_.data()) + values_[v].offset;
+  for (size_t i = 0; i < integers_.size(); ++i)
+    integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + int64_t(i) * capacity_;
   for (Gather& g : gathers_) {
     const bool same = g.source.type == (sizeof(T) == 4 ? SourceType::f32 : SourceType::f64);
     g.copied = g.integer ? run.order || steps > 1 || g.source.type != SourceType::i64

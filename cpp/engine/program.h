@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,8 @@ struct Run {
   int64_t draws = 0;               // that each step takes
   double* losses = nullptr;        // a step each, or null
   bool stop_unless_finite = false;
+  int64_t accumulate = 1;  // steps that share an update
+  int64_t phase = 0;       // how many of those were done before this run
   /// Asked by the calling thread every few milliseconds; true ends the run after the step.
   bool (*interrupted)(void*) = nullptr;
   void* context = nullptr;
@@ -58,6 +61,8 @@ class Program {
   void add(int stage, std::unique_ptr<RowInstruction<T>> instruction);
   void add(int stage, std::unique_ptr<WholeInstruction<T>> instruction);
   void set_loss(int value) { loss_ = value; }
+  /// Stages from this one on run once in Run::accumulate steps, in the last of them.
+  void set_update_stage(int stage) { update_stage_ = stage; }
 
   Operand operand(int value) const;
   /// Lets a value stand in memory of the caller's, which outlives every run.
@@ -143,6 +148,7 @@ class Program {
   std::vector<Gather> gathers_;
   std::vector<std::pair<int, T*>> results_;
   int loss_ = -1;
+  int update_stage_ = std::numeric_limits<int>::max();
 
   int64_t capacity_ = 0, scratch_size_ = 0;
   int capacity_threads_ = 0;
