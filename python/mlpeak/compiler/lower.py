@@ -184,8 +184,11 @@ class Lowering:
             place = Place(home, Spread.ROWS)
         elif value.scalar is not None:
             home = self.new_home(False, 1, 0)
-            scale, power = value.scalar.scale, value.scalar.power
-            self.prelude.append(lambda p: p.batch_number(home.number, scale, power))
+            home.early = True
+            number = value.scalar
+            self.prelude.append(
+                lambda p: p.batch_number(home.number, number.scale, number.power, number.divisor)
+            )
             place = Place(home, Spread.NUMBER)
         else:
             assert value.array is not None
@@ -305,7 +308,9 @@ class Lowering:
         self.emit_whole(
             stage,
             (gradient,),
-            lambda p: p.update(stage, gradient.number, *self.destination(update)),
+            lambda p: p.update(
+                stage, gradient.number, *self.destination(update), update.tensor.numel()
+            ),
         )
         for weight in self.weights.values():
             if weight.home is home:
@@ -369,6 +374,8 @@ class Lowering:
             if home.rows:
                 ld = home.columns if home.adjacent else padded_ld(home.columns, size)
                 home.number = program.add_rows(home.columns, ld)
+            elif home.early:
+                home.number = program.add_early(home.columns)
             else:
                 home.number = program.add_array(max(home.columns, 16 // size))
         for home in self.integers.values():
