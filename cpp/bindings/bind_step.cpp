@@ -3,7 +3,7 @@
 // Python's C interface where that is quicker, and gives up (returns None) whenever something is
 // unusual: mlpeak.compiler then looks at it in Python, with an error or a new program.
 #include <atomic>
-#include <limits>
+#include <optional>
 
 #include "bindings/changes.h"
 #include "bindings/group_options.h"
@@ -24,6 +24,36 @@ struct Interned {
 const Interned& interned() {
   static const Interned names;
   return names;
+}
+
+/// The type of an array's elements, if a program can read it.
+std::optional<SourceType> source_type(const py::array& array) {
+  const py::dtype dtype = array.dtype();
+  const char order = dtype.byteorder();
+  if (order != '=' && order != '|') return std::nullopt;
+  const char kind = dtype.kind();
+  switch (dtype.itemsize()) {
+    case 1:
+      if (kind == 'i') return SourceType::i8;
+      if (kind == 'u' || kind == 'b') return SourceType::u8;
+      break;
+    case 2:
+      if (kind == 'i') return SourceType::i16;
+      if (kind == 'u') return SourceType::u16;
+      break;
+    case 4:
+      if (kind == 'f') return SourceType::f32;
+      if (kind == 'i') return SourceType::i32;
+      if (kind == 'u') return SourceType::u32;
+      break;
+    case 8:
+      if (kind == 'f') return SourceType::f64;
+      if (kind == 'i') return SourceType::i64;
+  }
+  return std::nullopt;
+}
+bool is_float(SourceType type) {
+  return type == SourceType::f32 || type == SourceType::f64;
 }
 
 py::object get(PyObject* object, PyObject* name) {
@@ -79,7 +109,7 @@ Scan scan(const py::array& array, int64_t upper, int64_t ignore_index) {
     return scan(static_cast<const decltype(type)*>(array.data()), array.size(), upper,
                 ignore_index);
   };
-  switch (source_type({"step", "target"}, array)) {
+  switch (*source_type(array)) {
     case SourceType::i8:
       return run(int8_t());
     case SourceType::u8:
@@ -137,6 +167,11 @@ class Step {
   /// Whose `value` counts the changes of a tensor that the program reads; moved if it is `written`.
   void watch(py::object version, bool written) {
     watched_.push_back({std::move(version), py::none(), written});
+  }
+
+  /// An integer that grows by `increment` a step.
+  void add_counter(const py::array_t<int64_t>& counter, int64_t increment) {
+    counters_.push_back({counter, increment});
   }
 
   /// All is as the program was built for, from now on.
@@ -251,6 +286,10 @@ class Step {
     py::object version, seen;
     bool written;
   };
+  struct Counter {
+    py::array_t<int64_t> array;
+    int64_t increment;
+  };
   /// Marks the step as running; its memory is one thread's at a time.
   struct Busy {
     explicit Busy(Step& step) : step(step) {
@@ -278,13 +317,14 @@ class Step {
       if (array.shape(int(d) + 1) != e.shape[d]) return false;
     if (batch >= 0 && array.shape(0) != batch) return false;
     batch = array.shape(0);
-    return is_source(array, e.integer);
+    const auto type = source_type(array);
+    return type && !(e.integer && is_float(*type));
   }
 
   void bind(const Expected& e, const py::array& array, double scale) {
     Source source;
     source.data = array.data();
-    source.type = source_type({"step", "input"}, array);
+    source.type = *source_type(array);
     source.columns = e.columns;
     source.scale = scale;
     native_.visit([&](auto& p) {
@@ -296,9 +336,8 @@ class Step {
   }
 
   py::ssize_t itemsize() {
-    return native_.visit([](auto& p) {
-      return py::ssize_t(sizeof(typename std::decay_t<decltype(p)>::Element));
-    });
+    return native_.visit(
+        [](auto& p) { return py::ssize_t(sizeof(typename std::decay_t<decltype(p)>::Element)); });
   }
   py::array new_array(const Output& o, int64_t batch) {
     std::vector<py::ssize_t> shape;
@@ -342,6 +381,7 @@ class Step {
     phase_ = (phase_ + completed) % accumulate_;
     updates_ += done;
     for (GroupOptions& group : groups_) group.advance(done);
+    for (Counter& c : counters_) *c.array.mutable_data() += c.increment * completed;
     for (Watched& w : watched_)
       if (w.written) {
         w.seen = py::int_(w.seen.cast<int64_t>() + completed);
@@ -360,6 +400,7 @@ class Step {
   std::vector<Output> outputs_;
   std::vector<GroupOptions> groups_;
   std::vector<Watched> watched_;
+  std::vector<Counter> counters_;
   int64_t armed_ = -1;
   std::atomic<bool> busy_{false};
 };
@@ -382,6 +423,7 @@ void init_step(py::module_& m) {
       .def("add_group", &Step::add_group, "group"_a, "rule"_a, "step"_a, "first"_a)
       .def("add_output", &Step::add_output, "value"_a, "rows"_a, "shape"_a)
       .def("watch", &Step::watch, "version"_a, "written"_a)
+      .def("add_counter", &Step::add_counter, "counter"_a, "increment"_a)
       .def("arm", &Step::arm)
       .def_property_readonly("updates", &Step::updates)
       .def_property("phase", &Step::phase, &Step::set_phase)

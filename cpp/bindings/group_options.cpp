@@ -71,8 +71,12 @@ void GroupOptions::read(engine::UpdateOptions& o) const {
   switch (rule_) {
     case Rule::sgd:
     case Rule::sgd_momentum:
-      o.sgd = {number(k.lr),           number(k.momentum), number(k.dampening),
-               number(k.weight_decay), flag(k.nesterov),   flag(k.maximize),
+      o.sgd = {number(k.lr),
+               number(k.momentum),
+               number(k.dampening),
+               number(k.weight_decay),
+               flag(k.nesterov),
+               flag(k.maximize),
                first_};
       return;
     case Rule::adam:
@@ -92,7 +96,7 @@ void GroupOptions::read(engine::UpdateOptions& o) const {
                    number(k.weight_decay), number(k.momentum), flag(k.maximize)};
       return;
     case Rule::adagrad:
-      o.adagrad = {step_ + 1,     number(k.lr),     number(k.lr_decay), number(k.weight_decay),
+      o.adagrad = {step_ + 1,     number(k.lr),    number(k.lr_decay), number(k.weight_decay),
                    number(k.eps), flag(k.maximize)};
   }
 }

@@ -83,7 +83,7 @@ void MovingAverage<T>::apply(const Frame<T>& frame, int64_t begin, int64_t end) 
   for (int64_t i = begin; i < end; ++i) a[i] += (x[i] - a[i]) * weight;
 }
 
-#define MLPEAK_INSTANTIATE(T)         \
+#define MLPEAK_INSTANTIATE(T)          \
   template struct ArrayInstruction<T>; \
   template struct GradientSum<T>;      \
   template struct SquareSums<T>;       \

@@ -37,10 +37,19 @@ Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backwar
 }
 
 template <class T>
+void Weight<T>::pack_forward(const T* weight) {
+  if (has_forward_) kernels<T>().gemm.pack(out, in, {weight, 1, in}, forward());
+}
+
+template <class T>
+void Weight<T>::pack_backward(const T* weight) {
+  if (has_backward_) kernels<T>().gemm.pack(in, out, {weight, in, 1}, backward());
+}
+
+template <class T>
 void Weight<T>::pack(const T* weight) {
-  const auto& gemm = kernels<T>().gemm;
-  if (has_forward_) gemm.pack(out, in, {weight, 1, in}, forward());
-  if (has_backward_) gemm.pack(in, out, {weight, in, 1}, backward());
+  pack_forward(weight);
+  pack_backward(weight);
 }
 
 // ---- forward ------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ class Weight {
   Weight(int value, int64_t out, int64_t in, bool forward, bool backward);
   /// Packs both copies again, after the weight was changed from outside.
   void pack(const T* weight);
+  void pack_forward(const T* weight);
+  void pack_backward(const T* weight);
 
   const int value;
   const int64_t out, in;

@@ -67,6 +67,13 @@ int Program<T>::add_array(int64_t size) {
 }
 
 template <class T>
+int Program<T>::add_early(int64_t size) {
+  early_values_.push_back({add_array(0), early_size_});
+  early_size_ += size;
+  return early_values_.back().first;
+}
+
+template <class T>
 int Program<T>::add_integers() {
   integers_.push_back(nullptr);
   return int(integers_.size()) - 1;
@@ -87,6 +94,10 @@ void Program<T>::add(int stage, std::unique_ptr<RowInstruction<T>> instruction) 
 
 template <class T>
 void Program<T>::add(int stage, std::unique_ptr<WholeInstruction<T>> instruction) {
+  if (stage < 0) {
+    early_.push_back(std::move(instruction));
+    return;
+  }
   if (int(stages_.size()) <= stage) stages_.resize(size_t(stage) + 1);
   stages_[size_t(stage)].whole.push_back(std::move(instruction));
   ++line_count_;
@@ -240,6 +251,19 @@ void Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
   }
 }
 
+template <class T>
+void Program<T>::prepare(Plan& plan) const {
+  plan.pointers = pointers_;
+  plan.early.resize(size_t(early_size_));
+  for (const auto& [value, offset] : early_values_)
+    plan.pointers[size_t(value)] = plan.early.data() + offset;
+  Frame<T> frame = {};
+  frame.batch = plan.batch;
+  frame.values = plan.pointers.data();
+  for (const auto& instruction : early_)
+    for (int64_t u = 0; u < instruction->units(plan.batch); ++u) instruction->run(frame, u);
+}
+
 // ---- running ------------------------------------------------------------------------------------
 
 template <class T>
@@ -299,7 +323,6 @@ template <class T>
 void Program<T>::run_thread(Team& team, int thread) {
   constexpr int kMost = 64;  // values, groups: on the stack where they are few
   const Run& run = team.run;
-  const std::vector<T*>& values = pointers_;
   Update<T> updates_on_stack[kMost];
   std::vector<Update<T>> many;
   Update<T>* updates = updates_on_stack;
@@ -314,8 +337,9 @@ void Program<T>::run_thread(Team& team, int thread) {
     const int64_t first = s * run.batch_size;
     const int64_t batch = std::min(run.batch_size, run.samples - first);
     const Plan& plan = batch == plans_[0].batch ? plans_[0] : plans_[1];
+    const std::vector<T*>& values = plan.pointers;
     const int64_t phase = (run.phase + s) % run.accumulate;
-    const int64_t updated = (run.phase + s) / run.accumulate - run.phase / run.accumulate;
+    const int64_t updated = (run.phase + s) / run.accumulate;
     for (size_t g = 0; g < groups_.size(); ++g) updates[g] = scalars<T>(groups_[g], updated);
     Frame<T> frame = {
         batch,
@@ -414,6 +438,8 @@ int64_t Program<T>::run(const Run& run) {
     else
       pointers_[size_t(g.value)] = const_cast<T*>(static_cast<const T*>(g.source.data));
   }
+  prepare(plans_[0]);
+  if (rest != batch) prepare(plans_[1]);
   Barrier barrier(threads);
   Team team{this, run, steps, &barrier, threads};
   if (threads == 1) {

@@ -53,11 +53,14 @@ class Program {
   int add_rows(int64_t columns, int64_t ld);
   int add_array(int64_t size);
   int add_integers();
+  /// An array that stands once for each batch size: made by early instructions, from constants and
+  /// the batch size alone, before the steps run.
+  int add_early(int64_t size);
   Weight<T>* add_weight(int value, int64_t out, int64_t in, bool forward, bool backward);
   Weight<T>* weight(int index) const { return weights_[size_t(index)].get(); }
   int weight_count() const { return int(weights_.size()); }
   /// Instructions run in the order of stages; in a stage, rows first and whole ones after a
-  /// barrier.
+  /// barrier. Whole instructions of stage -1 are early.
   void add(int stage, std::unique_ptr<RowInstruction<T>> instruction);
   void add(int stage, std::unique_ptr<WholeInstruction<T>> instruction);
   void set_loss(int value) { loss_ = value; }
@@ -120,6 +123,8 @@ class Program {
     int64_t block = 0, alignment = 1;
     std::vector<std::vector<Unit>> units;      // by stage
     std::vector<std::vector<int64_t>> bounds;  // by stage: which units a thread takes
+    std::vector<T*> pointers;                  // by value
+    std::vector<T> early;
   };
   struct Gather {
     int value;
@@ -131,6 +136,8 @@ class Program {
 
   void reserve(int64_t batch, int threads);
   void make_plan(Plan& plan, int64_t batch, int threads) const;
+  /// Points a plan's values to their memory and runs the early instructions.
+  void prepare(Plan& plan) const;
   void run_thread(Team& team, int thread);
   void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
                 int threads, double* times) const;
@@ -140,7 +147,10 @@ class Program {
 
   std::vector<Value> values_;
   std::vector<T*> pointers_;
-  std::vector<char> own_;  // whether a value stands in memory_
+  std::vector<char> own_;                              // whether a value stands in memory_
+  std::vector<std::pair<int, int64_t>> early_values_;  // and where in Plan::early
+  int64_t early_size_ = 0;
+  std::vector<std::unique_ptr<WholeInstruction<T>>> early_;
   std::vector<int64_t*> integers_;
   std::vector<std::unique_ptr<Weight<T>>> weights_;
   std::vector<Stage> stages_;

@@ -41,6 +41,8 @@ class Home:
         The first stage in which it can be read.
     number : int
         What the program calls it; -1 until it is placed.
+    early : bool
+        Whether it is an array made of constants and the batch size alone, before steps run.
     """
 
     rows: bool
@@ -48,6 +50,7 @@ class Home:
     adjacent: bool = True
     stage: int = 0
     number: int = -1
+    early: bool = False
 
 
 #: The operand that is left out.

@@ -81,8 +81,15 @@ class Lowering:
         float32 or float64: of all that is computed.
     updates : list of Update
         What becomes of gradients; a parameter without one has its gradient ignored.
-    keep_gradients : bool
-        Whether gradients are stored rather than used up at once, for clipping and accumulation.
+    clip_norm : float or None
+        The joint norm to which gradients are clipped before their update.
+    accumulate : int
+        Steps that share an update.
+    ema : float or None
+        The decay of the parameters' moving averages.
+    averages, sums : dict
+        From the id of a parameter to the arrays of its moving average and, with `accumulate`, of
+        the sum of its gradients.
     ignored : bool
         Whether targets may hold ``ignore_index``, so that a mean's divisor depends on them.
     """
@@ -90,10 +97,17 @@ class Lowering:
     graph: Graph
     dtype: np.dtype[Any]
     updates: list[Update] = field(default_factory=list)
-    keep_gradients: bool = False
+    clip_norm: float | None = None
+    accumulate: int = 1
+    ema: float | None = None
+    averages: dict[int, Array] = field(default_factory=dict)
+    sums: dict[int, Array] = field(default_factory=dict)
     ignored: bool = False
 
     def __post_init__(self) -> None:
+        #: Whether gradients wait in arrays for one update of all parameters.
+        self.update_once = self.clip_norm is not None or self.accumulate > 1
+        self.first_update_stage: int | None = None
         self.places: dict[int, Place] = {}
         self.arrays: list[tuple[Home, Array]] = []
         self.tensors: dict[int, tuple[Tensor, Home]] = {}
@@ -105,6 +119,8 @@ class Lowering:
         self.done: set[int] = set()  # calls that an earlier one has taken in
         self.sources: dict[int, tuple[Home, bool]] = {}  # of inputs: home, whether integers
         self.integers: dict[int, Home] = {}
+        #: Of integers from outside: they are in [0, bound), or are the second number.
+        self.bounds: dict[int, tuple[int, int | None]] = {}
         self.read_rows: dict[Home, int] = {}  # last stage whose rows read it
         self.read_whole: dict[Home, int] = {}
         self.constants: dict[int, Array] = {}  # of values known now
@@ -184,8 +200,11 @@ class Lowering:
             place = Place(home, Spread.ROWS)
         elif value.scalar is not None:
             home = self.new_home(False, 1, 0)
-            scale, power = value.scalar.scale, value.scalar.power
-            self.prelude.append(lambda p: p.batch_number(home.number, scale, power))
+            home.early = True
+            number = value.scalar
+            self.prelude.append(
+                lambda p: p.batch_number(home.number, number.scale, number.power, number.divisor)
+            )
             place = Place(home, Spread.NUMBER)
         else:
             assert value.array is not None
@@ -212,7 +231,9 @@ class Lowering:
                 place.home.adjacent = True
             return place.home
         if not is_rows(value.shape):
-            raise self.error(call, f"reads an array of shape {value.shape} where samples are expected")
+            raise self.error(
+                call, f"reads an array of shape {value.shape} where samples are expected"
+            )
         home = self.new_home(True, columns_of(value.shape), place.home.stage)
         self.emit_arithmetic("copy", place, place, home, home.stage)
         self.places[value.id] = Place(home, Spread.ROWS)
@@ -225,8 +246,10 @@ class Lowering:
             raise self.error(call, "reads samples where a parameter or a constant is expected")
         return place.home
 
-    def integer(self, value: Value, call: Call) -> Home:
-        """Return the home of integers from outside: classes or indices."""
+    def integer(
+        self, value: Value, call: Call, upper: int, ignore_index: int | None = None
+    ) -> Home:
+        """Return the home of integers from outside: classes or indices, below `upper`."""
         if value.kind not in ("input", "target"):
             raise self.error(call, "needs integers that the caller of a step gives")
         home = self.integers.get(value.id)
@@ -235,6 +258,10 @@ class Lowering:
             if home.columns != 1:
                 raise self.error(call, "takes one integer a sample")
             self.sources[value.id] = home, True
+        known, ignored = self.bounds.get(value.id, (upper, ignore_index))
+        if ignored != ignore_index:
+            raise self.error(call, "ignores another class than an earlier loss of the same target")
+        self.bounds[value.id] = min(upper, known), ignore_index
         return home
 
     def weight(self, value: Value, call: Call) -> _Weight:
@@ -269,7 +296,7 @@ class Lowering:
         tensor = self.tensor_of.get(value.id)
         updated = tensor is not None and any(u.tensor is tensor for u in self.updates)
         alone = not self.users.get(value.id) and self.wanted.get(value.id) == 1
-        if updated and alone and not self.keep_gradients:
+        if updated and alone and not self.update_once:
             self.pending.append((value, stage, emit))
             return
         emit(stage, self.result(value, stage), None)
@@ -305,7 +332,9 @@ class Lowering:
         self.emit_whole(
             stage,
             (gradient,),
-            lambda p: p.update(stage, gradient.number, *self.destination(update)),
+            lambda p: p.update(
+                stage, gradient.number, *self.destination(update), update.tensor.numel()
+            ),
         )
         for weight in self.weights.values():
             if weight.home is home:
@@ -358,6 +387,15 @@ class Lowering:
                 raise self.error(call, "is not among the operations that compile")
             rule(self, call)
         finish(self)
+        graph = self.graph
+        for value in (*graph.inputs, *graph.targets, graph.sample_weight):
+            if value is not None and value.id not in self.sources:  # nothing reads it
+                home = self.integers.setdefault(value.id, Home(True, columns_of(value.shape)))
+                self.sources[value.id] = home, True
+
+    def source(self, value: Value) -> tuple[Home, bool]:
+        """Return where an array of the caller's goes, and whether as integers."""
+        return self.sources[value.id]
 
     def build(self) -> Any:
         """Return the native program."""
@@ -369,6 +407,8 @@ class Lowering:
             if home.rows:
                 ld = home.columns if home.adjacent else padded_ld(home.columns, size)
                 home.number = program.add_rows(home.columns, ld)
+            elif home.early:
+                home.number = program.add_early(home.columns)
             else:
                 home.number = program.add_array(max(home.columns, 16 // size))
         for home in self.integers.values():
@@ -385,6 +425,8 @@ class Lowering:
             emit(program)
         for emit in self.tail:
             emit(program)
+        if self.first_update_stage is not None:
+            program.set_update_stage(self.first_update_stage)
         if self.graph.loss is not None:
             program.set_loss(self.places[self.graph.loss.id].home.number)
         return program

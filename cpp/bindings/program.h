@@ -1,0 +1,84 @@
+// The compiled program as a Python class, private to mlpeak.compiler: it is built instruction by
+// instruction, bound to arrays, and run. What the lowering guarantees (that operands exist and fit)
+// is not checked again.
+#pragma once
+
+#include <pybind11/stl.h>
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "bindings/args.h"
+#include "engine/program.h"
+
+namespace mlpeak {
+namespace bindings {
+
+/// A program of either dtype with the Python objects whose memory it uses.
+class PyProgram {
+ public:
+  explicit PyProgram(const std::string& dtype) {
+    if (dtype == "float64") program_.emplace<engine::Program<double>>();
+  }
+
+  template <class F>
+  auto visit(F&& f) {
+    return std::visit(std::forward<F>(f), program_);
+  }
+
+  int add_rows(int64_t columns, int64_t ld) {
+    return visit([&](auto& p) { return p.add_rows(columns, ld); });
+  }
+  int add_array(int64_t size) {
+    return visit([&](auto& p) { return p.add_array(size); });
+  }
+  int add_early(int64_t size) {
+    return visit([&](auto& p) { return p.add_early(size); });
+  }
+  int add_integers() {
+    return visit([&](auto& p) { return p.add_integers(); });
+  }
+
+  /// Lets a value stand in `array`, which is kept alive.
+  void set_array(int value, const py::array& array) {
+    if (size_t(value) >= arrays_.size()) arrays_.resize(size_t(value) + 1);
+    arrays_[size_t(value)] = array;
+    visit([&](auto& p) {
+      using T = typename std::decay_t<decltype(p)>::Element;
+      p.set_pointer(value, static_cast<T*>(const_cast<void*>(array.data())));
+    });
+  }
+
+  /// Adds an instruction that fill(instruction, program) describes.
+  template <template <class> class I, class F>
+  void add(int stage, F&& fill) {
+    visit([&](auto& p) {
+      using T = typename std::decay_t<decltype(p)>::Element;
+      auto instruction = std::make_unique<I<T>>();
+      fill(*instruction, p);
+      p.add(stage, std::move(instruction));
+    });
+  }
+
+ private:
+  std::variant<engine::Program<float>, engine::Program<double>> program_;
+  std::vector<py::object> arrays_;
+};
+
+using ProgramClass = py::class_<PyProgram>;
+
+void bind_program_layers(ProgramClass& c);
+void bind_program_losses(ProgramClass& c);
+void bind_program_arrays(ProgramClass& c);
+void bind_program_gradients(ProgramClass& c);
+
+inline double number(const py::dict& d, const char* key, double otherwise = 0) {
+  return d.contains(key) ? d[key].cast<double>() : otherwise;
+}
+inline bool flag(const py::dict& d, const char* key) {
+  return d.contains(key) && d[key].cast<bool>();
+}
+
+}  // namespace bindings
+}  // namespace mlpeak
