@@ -2,8 +2,8 @@
 
 Each call becomes an instruction in a *stage*. In a stage threads first compute rows, each its own
 samples, then meet at a barrier and share what is made from all samples: gradients of weights, sums.
-A call's stage is the first in which all it reads is there, so a network without batch statistics has
-one stage, and the barrier in it is the only one of a step besides its end.
+A call's stage is the first in which all it reads is there, so a network without batch statistics
+has one stage, and the barrier in it is the only one of a step besides its end.
 
 `Lowering` holds the homes and the emitted instructions; how each call is lowered is in `rules`.
 """
@@ -316,7 +316,7 @@ class Lowering:
         return homes
 
     def destination(self, update: Update | None) -> tuple[int, int, list[int]]:
-        """Return the group, the parameter and the states of an update as the program numbers them."""
+        """Return an update's group, parameter and states as the program numbers them."""
         if update is None:
             return -1, -1, []
         _, home = self.tensors[id(update.tensor)]
@@ -329,16 +329,12 @@ class Lowering:
             return
         self.states(update)
         stage = self.update_stage(home, gradient.stage)
-        self.emit_whole(
-            stage,
-            (gradient,),
-            lambda p: p.update(
-                stage, gradient.number, *self.destination(update), update.tensor.numel()
-            ),
-        )
+        states = self.state_homes[id(update.tensor)]
+        size = update.tensor.numel()
+        self.whole(stage, (gradient,), "update", gradient, update.group, home, states, size)
         for weight in self.weights.values():
             if weight.home is home:
-                self.emit_whole(stage + 1, (), lambda p, w=weight: p.pack(stage + 1, w.number))
+                self.whole(stage + 1, (), "pack", weight)
 
     # ---- instructions ----
 
@@ -359,6 +355,14 @@ class Lowering:
             if home is not None:
                 self.read_whole[home] = max(self.read_whole.get(home, -1), stage)
         self.emitted.append((stage, emit))
+
+    def whole(self, stage: int, reads: tuple[Home | None, ...], name: str, *args: Any) -> None:
+        """Add the native instruction `name` on all samples; homes among `args` become numbers."""
+        self.emit_whole(stage, reads, lambda p: getattr(p, name)(stage, *(map(_numbered, args))))
+
+    def last_stage(self) -> int:
+        """Return the last stage that has an instruction."""
+        return max((stage for stage, _ in self.emitted), default=0)
 
     def emit_arithmetic(self, name: str, x: Place, y: Place, z: Home, stage: int) -> None:
         """Add ``z = f(x, y)`` on rows."""
@@ -430,3 +434,10 @@ class Lowering:
         if self.graph.loss is not None:
             program.set_loss(self.places[self.graph.loss.id].home.number)
         return program
+
+
+def _numbered(arg: Any) -> Any:
+    """Return what the program calls a home, a weight, or a list of homes; other things as is."""
+    if isinstance(arg, (Home, _Weight)):
+        return arg.number
+    return [_numbered(item) for item in arg] if isinstance(arg, list) else arg

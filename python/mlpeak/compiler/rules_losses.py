@@ -1,7 +1,7 @@
 """How the losses become instructions.
 
-The gradient of a loss and, over classes, its value are computed by rows; the total is a sum over all
-samples that follows. Where a mean's divisor depends on data it is made a stage earlier.
+The gradient of a loss and, over classes, its value are computed by rows; the total is a sum over
+all samples that follows. Where a mean's divisor depends on data it is made a stage earlier.
 """
 
 from __future__ import annotations

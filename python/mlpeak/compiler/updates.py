@@ -137,7 +137,7 @@ class Updates:
                 self.members.append((param, number, arrays))
 
     def _state(self, param: Tensor, group: Group) -> State:
-        """Return a parameter's state, complete; what is new in it stays unknown to the optimizer."""
+        """Return a parameter's state, complete; the optimizer does not know what is new in it."""
         states = self.optimizer._state
         known = states.get(param)
         states[param] = dict(known or {})
