@@ -414,6 +414,14 @@ void Program<T>::run_thread(Team& team, int thread) {
 }
 
 template <class T>
+void Program<T>::set_profiling(bool on) {
+  profiling_ = on;
+  if (!on) return;
+  std::fill(times_.begin(), times_.end(), 0.0);
+  profiled_steps_ = 0;
+}
+
+template <class T>
 int64_t Program<T>::run(const Run& run) {
   if (run.samples <= 0) return 0;
   const int64_t batch = std::min(run.batch_size, run.samples);
@@ -444,6 +452,7 @@ int64_t Program<T>::run(const Run& run) {
   Team team{this, run, steps, &barrier, threads};
   if (threads == 1) {
     run_thread(team, 0);
+    if (profiling_) profiled_steps_ += team.completed;
     return team.completed;
   }
   run_together(
@@ -463,8 +472,10 @@ int64_t Program<T>::run(const Run& run) {
     make_plan(plans_[0], batch, 1);
     if (rest != batch) make_plan(plans_[1], rest, 1);
     run_thread(serial, 0);
+    if (profiling_) profiled_steps_ += serial.completed;
     return serial.completed;
   }
+  if (profiling_) profiled_steps_ += team.completed;
   return team.completed;
 }
 

@@ -99,7 +99,9 @@ class Program {
     double flops, bytes, nanoseconds;
   };
   std::vector<Line> lines(int64_t batch) const;
-  void set_profiling(bool on) { profiling_ = on; }
+  /// Starts to measure the time in each instruction, from 0, or stops.
+  void set_profiling(bool on);
+  int64_t profiled_steps() const { return profiled_steps_; }
   void set_block_rows(int64_t rows) { block_rows_ = rows; }
 
  private:
@@ -167,6 +169,7 @@ class Program {
   int64_t block_rows_ = 0;
   bool profiling_ = false;
   std::vector<double> times_;  // by thread and line
+  int64_t profiled_steps_ = 0;
   int line_count_ = 0;
 };
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from mlpeak._types import Array
@@ -151,6 +152,27 @@ class CompiledStep:
             if bound.updates is not None:
                 bound.updates.commit(bound.step.updates)
 
+    @contextmanager
+    def profile(self) -> Iterator[None]:
+        """Measure the time in each instruction of the steps in a ``with`` block, for `explain`.
+
+        Raises
+        ------
+        RuntimeError
+            If no step was made yet.
+        """
+        program = self._program()
+        program.set_profiling(True)
+        try:
+            yield
+        finally:
+            program.set_profiling(False)
+
+    def _program(self) -> Any:
+        if self._current is None:
+            raise RuntimeError("explain: no step was made; call step(x, y) first")
+        return self._current.program
+
     def explain(self) -> str:
         """Return the program of the last step as a table: what runs, its work, the time it took.
 
@@ -159,6 +181,6 @@ class CompiledStep:
         RuntimeError
             If no step was made yet: its arrays decide what the program is.
         """
-        if self._current is None:
-            raise RuntimeError("explain: no step was made; call step(x, y) first")
+        self._program()
+        assert self._current is not None
         return explain(self._current, self._batch)
