@@ -95,6 +95,8 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows);
+  // Panels of a packed B beyond L2 come from L3, slowly where a strip waits for them.
+  const bool fetch = packed && n * k * int64_t(sizeof(T)) > kLevel2;
   const Finish<T> finish(epilogue);
 
   for (int64_t jc = 0; jc < n; jc += kBlockColumns) {
@@ -138,11 +140,23 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
           for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s) {
             const int rows = strips.rows(s);
             T* corner = c + (ic + i) * ldc + jc + j;
+            const TileEnd<T> tile_end = finish.tile(ic + i, jc + j);
+            const TileEnd<T>* const end = finish.in_tile && pc + kc >= k ? &tile_end : nullptr;
+            if (fetch && rows >= kRows - 1 && vectors == kVectors && whole && !wide) {
+              // each strip fetches its part of the panel that comes next
+              const int64_t part = kc * kPanel * int64_t(sizeof(T)) / strips.count;
+              const auto run = rows == kRows ? fetching_tile<T, kRows, kVectors>
+                                             : fetching_tile<T, kRows - 1, kVectors>;
+              run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
+                  block.data + j * block.step, block.ld, corner, ldc, pc == 0, end,
+                  reinterpret_cast<const char*>(block.data + (j + kPanel) * block.step) + s * part,
+                  part / kc);
+              continue;
+            }
             const auto run = wide ? kTiles<T>.wide[rows] : kTiles<T>.of[whole][rows][vectors];
-            const TileEnd<T> end = finish.tile(ic + i, jc + j);
             run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
                 block.data + j * block.step, block.ld, kPanel * block.step, corner, ldc, last,
-                pc == 0, finish.in_tile && pc + kc >= k ? &end : nullptr);
+                pc == 0, end);
           }
           j += width;
         }

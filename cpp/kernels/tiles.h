@@ -35,6 +35,9 @@ constexpr int64_t kBlockRows = 240;
 // The packed block of B: 640 KiB in fp32 at most; it is streamed, once for each block of A.
 constexpr int64_t kBlockColumns = 512;
 
+// What surely stays in L2 from one step of a training to the next.
+constexpr int64_t kLevel2 = 512 * 1024;
+
 constexpr int64_t kPackSlack = 16;  // elements that packing a strip may write beyond its end
 
 int64_t round_up(int64_t x, int64_t to) {
@@ -74,14 +77,38 @@ struct TileEnd {
   int64_t gate_ld;
 };
 
+/// Other work for the time that a tile's sums leave: step() runs at each step of k; where kRounds
+/// is not 0, round(i) begins a round and part(i), for i below kParts, follows a few steps each.
+struct Nothing {
+  static constexpr int kRounds = 0, kParts = 0;
+  MLPEAK_INLINE void round(int) {}
+  MLPEAK_INLINE void part(int) const {}
+  MLPEAK_INLINE void step() {}
+};
+
+/// Brings memory into the cache, `advance` bytes a step of k.
+struct Fetch {
+  static constexpr int kRounds = 0, kParts = 0;
+  const char* at;
+  int64_t advance;
+
+  MLPEAK_INLINE void round(int) {}
+  MLPEAK_INLINE void part(int) const {}
+  MLPEAK_INLINE void step() {
+    __builtin_prefetch(at);
+    at += advance;
+  }
+};
+
 /// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
 /// B's register v at step p is b[p * ldb + v * lanes]; registers from kVectors on are those of the
 /// next panel, which begins `panel` elements further. Unless `full`, the last register of each row
 /// of C is masked: on AVX2 a masked store costs ten plain ones. `end` is null but for the last
 /// block of k.
-template <class T, int rows, int vectors, bool full>
-void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
-          int64_t panel, T* c, int64_t ldc, Mask<T> last, bool first_block, const TileEnd<T>* end) {
+template <class T, int rows, int vectors, bool full, class Meanwhile>
+MLPEAK_INLINE void tile_with(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
+                             int64_t ldb, int64_t panel, T* c, int64_t ldc, Mask<T> last,
+                             bool first_block, const TileEnd<T>* end, Meanwhile meanwhile) {
   constexpr int kWidth = Vec<T>::kLanes;
   Vec<T> sum[rows][vectors];
 #pragma GCC unroll 16
@@ -94,7 +121,7 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
         sum[i][v] = full || v + 1 < vectors ? load(c + i * ldc + v * kWidth)
                                             : load(c + i * ldc + v * kWidth, last);
     }
-  for (int64_t p = 0; p < k; ++p) {
+  const auto step = [&]() MLPEAK_LAMBDA_INLINE {
     Vec<T> line[vectors];
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v)
@@ -105,9 +132,24 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
     }
+    meanwhile.step();
     a += a_col;
     b += ldb;
+  };
+  int64_t p = 0;
+  if constexpr (Meanwhile::kRounds > 0) {
+    constexpr int64_t kTimes = Meanwhile::kRounds * Meanwhile::kParts;
+    const int64_t steps = k > kTimes ? k / kTimes : 1;
+    for (int r = 0; r < Meanwhile::kRounds; ++r) {
+      meanwhile.round(r);
+#pragma GCC unroll 4
+      for (int part = 0; part < Meanwhile::kParts; ++part) {
+        for (const int64_t until = smaller(k, p + steps); p < until; ++p) step();
+        meanwhile.part(part);
+      }
+    }
   }
+  for (; p < k; ++p) step();
   if (end && end->bias) {
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) {
@@ -142,6 +184,23 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
       else
         store(c + i * ldc + v * kWidth, sum[i][v], last);
     }
+}
+
+template <class T, int rows, int vectors, bool full>
+void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+          int64_t panel, T* c, int64_t ldc, Mask<T> last, bool first_block, const TileEnd<T>* end) {
+  tile_with<T, rows, vectors, full>(k, a, a_row, a_col, b, ldb, panel, c, ldc, last, first_block,
+                                    end, Nothing());
+}
+
+/// A tile of whole registers that fetches `advance` bytes a step of k from `fetch` on.
+template <class T, int rows, int vectors>
+void fetching_tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+                   T* c, int64_t ldc, bool first_block, const TileEnd<T>* end, const char* fetch,
+                   int64_t advance) {
+  tile_with<T, rows, vectors, true>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
+                                    first_n<T>(Vec<T>::kLanes), first_block, end,
+                                    Fetch{fetch, advance});
 }
 
 template <class T>
@@ -185,6 +244,12 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* 
       T* to = out + i;
       const int64_t lanes = smaller(kLanes, width - i);
       int64_t p = 0;
+      if (col == 1 && i == 0 && width == kWidth) {
+        for (; p < k; ++p)
+          for (int v = 0; v < kVectors; ++v)
+            store(to + p * kWidth + v * kLanes, load(from + p * row + v * kLanes));
+        break;
+      }
       if (col == 1) {
         const Mask<T> mask = first_n<T>(lanes);
         for (; p < k; ++p) store(to + p * kWidth, load(from + p * row, mask));

@@ -1,63 +1,150 @@
 // The weight gradient by register tiles, with the optimizer in the tile's wake.
 //
-// A panel of X (the batch x the tile's columns) is walked by strips of G's columns. As soon as a
-// strip's sums are complete they are used up by the update, while the next strip's sums, which the
-// divider and the square root leave the multipliers free for, already run. The gradient never
-// reaches memory beyond L1.
+// A panel of X (the batch x the tile's columns) is walked by strips of G's columns. A strip's sums,
+// once complete, are used up by the update while the next strip's sums run: the update's divisions
+// and square roots keep the divider busy, the sums the multipliers. The gradient never reaches
+// memory beyond L1.
 #include "mlpeak/kernels/weights.h"
 
 #include "kernels/register.h"
 #include "kernels/tiles.h"
+#include "kernels/updates.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-/// Where element (k, column) of a matrix packed by GemmKernels::pack stands, for the first column
-/// of a panel.
+/// Where the rows of a matrix packed by GemmKernels::pack stand, for the columns of one panel.
 template <class T>
-int64_t packed_offset(int64_t n, int64_t k, int64_t row, int64_t panel_column) {
-  const int64_t depth = block_depth(k);
-  const int64_t pc = row / depth * depth;
-  const int64_t kc = smaller(depth, k - pc);
-  return pc * round_up(n, kColumns<T>) + panel_column * kc + (row - pc) * kColumns<T>;
-}
+class PackedRows {
+ public:
+  /// `column` is the panel's first.
+  PackedRows(T* packed, int64_t n, int64_t k, int64_t column)
+      : packed_(packed), stride_(round_up(n, kColumns<T>)), k_(k), column_(column) {}
 
-/// Rows [o, o + rows), columns [j, j + width) of the weight into its packed form, width <=
-/// kColumns.
-template <class T>
-void pack_backward(const WeightGradient<T>& w, int64_t o, int64_t rows, int64_t j, int64_t width) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  for (int64_t r = o; r < o + rows; ++r) {
-    const T* from = w.weight + r * w.in + j;
-    T* to = w.backward + packed_offset<T>(w.in, w.out, r, j);
-    int64_t i = 0;
-    for (; i + kWidth <= width; i += kWidth) store(to + i, load(from + i));
-    for (; i < width; ++i) to[i] = from[i];
+  /// Row `row`, and with it all up to end(), kColumns apart.
+  T* at(int64_t row) {
+    if (row >= end_ || row < begin_) {
+      const int64_t depth = block_depth(k_);
+      begin_ = row / depth * depth;
+      end_ = smaller(k_, begin_ + depth);
+      first_ = packed_ + begin_ * stride_ + column_ * (end_ - begin_);
+    }
+    return first_ + (row - begin_) * kColumns<T>;
   }
-}
+  int64_t end() const { return end_; }
 
-/// The same part of the weight's transpose; o is a multiple of kColumns.
+ private:
+  T* packed_;
+  int64_t stride_, k_, column_, begin_ = 0, end_ = 0;
+  T* first_ = nullptr;
+};
+
+/// Rows [o, o + rows), columns [j, j + width) of the weight into the packed form of its transpose;
+/// o and j are multiples of kColumns, width is at most that.
 template <class T>
 void pack_forward(const WeightGradient<T>& w, int64_t o, int64_t rows, int64_t j, int64_t width) {
   constexpr int64_t kLanes = Vec<T>::kLanes, kPanel = kColumns<T>;
-  for (int64_t p = 0; p < width;) {  // columns of the weight are rows of its transpose
-    const int64_t depth = block_depth(w.in);
-    const int64_t until = smaller(width, ((j + p) / depth + 1) * depth - j);  // of this block of k
-    for (int64_t r = 0; r < rows; r += kLanes) {
-      const int64_t panel = (o + r) / kPanel * kPanel;
-      const int64_t lane = (o + r) % kPanel;
-      const T* from = w.weight + (o + r) * w.in + j;
-      T* to = w.forward + packed_offset<T>(w.out, w.in, j + p, panel) + lane;
-      int64_t q = p;
-      if (r + kLanes <= rows)
-        for (; q + kLanes <= until; q += kLanes, to += kLanes * kPanel)
-          transpose_block(from + q, w.in, to, kPanel);
-      for (; q < until; ++q, to += kPanel)
-        for (int64_t i = 0; i < kLanes && r + i < rows; ++i) to[i] = from[i * w.in + q];
+  for (int64_t r = 0; r < rows; r += kPanel) {
+    PackedRows<T> packed(w.forward, w.out, w.in, o + r);
+    const int64_t count = smaller(kPanel, rows - r);
+    for (int64_t q = j; q < j + width;) {  // columns of the weight are rows of its transpose
+      T* const first = packed.at(q);
+      const int64_t until = smaller(j + width, packed.end());
+      for (int64_t i = 0; i < count; i += kLanes) {
+        const T* from = w.weight + (o + r + i) * w.in;
+        T* to = first + i;
+        int64_t c = q;
+        if (i + kLanes <= count)
+          for (; c + kLanes <= until; c += kLanes, to += kLanes * kPanel)
+            transpose_block(from + c, w.in, to, kPanel);
+        for (; c < until; ++c, to += kPanel)
+          for (int64_t lane = 0; lane < kLanes && i + lane < count; ++lane)
+            to[lane] = from[lane * w.in + c];
+      }
+      q = until;
     }
-    p = until;
   }
+}
+
+/// A strip of the weight whose sums are complete and whose update is still to come.
+template <class T>
+struct Strip {
+  int rows = 0;  // 0 if there is none
+  int64_t width;
+  int64_t at;        // its first element's place in the weight and the states
+  const T* sums;     // rows kColumns apart
+  T* copies[kRows];  // its rows in the packed weight, if there is one
+};
+
+template <class T>
+void copy_row(const T* from, int64_t width, T* to) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  int64_t i = 0;
+  for (; i + kLanes <= width; i += kLanes) store(to + i, load(from + i));
+  for (; i < width; ++i) to[i] = from[i];
+}
+
+/// Any optimizer's update of a strip.
+template <class T>
+void update_strip(const WeightGradient<T>& w, const Strip<T>& s) {
+  T* const states[3] = {w.states[0] ? w.states[0] + s.at : nullptr,
+                        w.states[1] ? w.states[1] + s.at : nullptr,
+                        w.states[2] ? w.states[2] + s.at : nullptr};
+  kernel_table().of(T()).optimizers.update(*w.update, s.rows, s.width, w.in, w.weight + s.at,
+                                           s.sums, kColumns<T>, states);
+  if (w.backward)
+    for (int r = 0; r < s.rows; ++r) copy_row(w.weight + s.at + r * w.in, s.width, s.copies[r]);
+}
+
+/// Adam's update of a strip that is kVectors whole registers wide, a register at a time: what runs
+/// between a tile's steps.
+template <class T, bool copies>
+struct AdamParts {
+  static constexpr int kRounds = kRows, kParts = kVectors;
+  const Adam<T>& adam;
+  const Strip<T>& strip;
+  int64_t ld;
+  const T* sums;
+  T *weight, *exp_avg, *exp_avg_sq, *copy = nullptr;
+
+  AdamParts(const WeightGradient<T>& w, const Adam<T>& adam, const Strip<T>& strip)
+      : adam(adam),
+        strip(strip),
+        ld(w.in),
+        sums(strip.sums - kColumns<T>),
+        weight(w.weight + strip.at - w.in),
+        exp_avg(w.states[0] + strip.at - w.in),
+        exp_avg_sq(w.states[1] + strip.at - w.in) {}
+
+  MLPEAK_INLINE void step() {}
+  /// On to the next row; there is none after the strip's last.
+  MLPEAK_INLINE void round(int r) {
+    sums += kColumns<T>;
+    weight += ld;
+    exp_avg += ld;
+    exp_avg_sq += ld;
+    if (copies) copy = strip.copies[r];
+    if (r >= strip.rows) weight = nullptr;
+  }
+  MLPEAK_INLINE void part(int v) const {
+    if (!weight) return;
+    const int i = v * Vec<T>::kLanes;
+    Vec<T> state[] = {load(exp_avg + i), load(exp_avg_sq + i)};
+    const Vec<T> p = adam(load(weight + i), load(sums + i), state);
+    store(weight + i, p);
+    store(exp_avg + i, state[0]);
+    store(exp_avg_sq + i, state[1]);
+    if (copies) store(copy + i, p);
+  }
+};
+
+template <class T, int rows, bool copies>
+void tile_and_adam(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+                   T* c, const WeightGradient<T>& w, const Adam<T>& adam, const Strip<T>& strip) {
+  tile_with<T, rows, kVectors, true>(k, a, a_row, a_col, b, ldb, 0, c, kColumns<T>,
+                                     first_n<T>(Vec<T>::kLanes), true, nullptr,
+                                     AdamParts<T, copies>(w, adam, strip));
 }
 
 /// Whether G's columns are copied into strips first: they are read once for each panel of X, and
@@ -69,7 +156,8 @@ bool strips_pay(const WeightGradient<T>& w, int64_t panels) {
 
 template <class T>
 int64_t workspace_size(int64_t batch, int64_t out) {
-  return out * kColumns<T> + smaller(batch, kMaxDepth) * kColumns<T> + out * batch + kPackSlack;
+  return (out + 2 * kRows) * kColumns<T> + smaller(batch, kMaxDepth) * kColumns<T> + out * batch +
+         kPackSlack;
 }
 
 template <class T>
@@ -77,12 +165,14 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
               T* workspace) {
   constexpr int64_t kPanel = kColumns<T>, kLanes = Vec<T>::kLanes;
   const int64_t rows = o1 - o0;
-  T* const sums = workspace;              // rows x kPanel
-  T* const panel = sums + rows * kPanel;  // depth x kPanel of X
+  T* const sums = workspace;                            // (rows + 2 kRows) x kPanel
+  T* const panel = sums + (rows + 2 * kRows) * kPanel;  // depth x kPanel of X
   const int64_t depth = block_depth(w.batch);
   T* const packed = panel + smaller(w.batch, kMaxDepth) * kPanel;
   const bool pack_grad = strips_pay(w, (j1 - j0 + kPanel - 1) / kPanel);
   const bool pack_x = w.x_ld * int64_t(sizeof(T)) > 512 && rows > 2 * kRows;
+  const bool is_adam = w.update && w.update->rule == Rule::adam;
+  const Adam<T> adam(is_adam ? w.update->adam : AdamScalars<T>());
   const Strips strips(rows);
   if (pack_grad)
     for (int64_t pc = 0; pc < w.batch; pc += depth)
@@ -92,45 +182,53 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   for (int64_t j = j0; j < j1; j += kPanel) {
     const int64_t width = smaller(kPanel, j1 - j);
     const int vectors = int((width + kLanes - 1) / kLanes);
-    const bool whole = width == vectors * kLanes;
+    PackedRows<T> copies(w.backward, w.in, w.out, j);
+    Strip<T> waiting;
     int64_t pc = 0;
     do {  // once even for an empty batch
       const int64_t kc = smaller(depth, w.batch - pc);
+      const bool last = pc + kc >= w.batch, alone = last && pc == 0;
       const T* x = w.x + pc * w.x_ld + j;
       int64_t ldx = w.x_ld;
-      if (pack_x || !whole) {
+      if (pack_x || width < vectors * kLanes) {
         pack_panels(kc, width, x, w.x_ld, int64_t(1), panel);
         x = panel;
         ldx = kPanel;
       }
-      const bool last = pc + kc >= w.batch;
       for (int64_t s = 0, i = 0; s < strips.count; ++s) {
         const int height = strips.rows(s);
         const T* a = pack_grad ? packed + pc * rows + i * kc : w.grad + pc * w.grad_ld + o0 + i;
-        // the sums' rows are kPanel apart, so the last register is always whole
-        kTiles<T>.of[1][height][vectors](kc, a, 1, pack_grad ? height : w.grad_ld, x, ldx, 0,
-                                         sums + i * kPanel, kPanel, first_n<T>(kLanes), pc == 0,
-                                         nullptr);
+        const int64_t lda = pack_grad ? height : w.grad_ld;
+        // sums of several blocks of the batch are all kept, else those of two strips
+        T* const c = sums + (alone ? s % 2 * kRows : i) * kPanel;
+        if (waiting.rows && is_adam && vectors == kVectors && width == kPanel && alone &&
+            height >= kRows - 1) {
+          const auto run = w.backward ? (height == kRows ? tile_and_adam<T, kRows, true>
+                                                         : tile_and_adam<T, kRows - 1, true>)
+                                      : (height == kRows ? tile_and_adam<T, kRows, false>
+                                                         : tile_and_adam<T, kRows - 1, false>);
+          run(kc, a, 1, lda, x, ldx, c, w, adam, waiting);
+        } else {
+          if (waiting.rows) update_strip(w, waiting);
+          // the sums' rows are kPanel apart, so the last register is always whole
+          kTiles<T>.of[1][height][vectors](kc, a, 1, lda, x, ldx, 0, c, kPanel, first_n<T>(kLanes),
+                                           pc == 0, nullptr);
+        }
+        waiting.rows = 0;
         if (last && w.update) {
-          const int64_t at = (o0 + i) * w.in + j;
-          T* const states[3] = {w.states[0] ? w.states[0] + at : nullptr,
-                                w.states[1] ? w.states[1] + at : nullptr,
-                                w.states[2] ? w.states[2] + at : nullptr};
-          kernel_table().of(T()).optimizers.update(*w.update, height, width, w.in, w.weight + at,
-                                                   sums + i * kPanel, kPanel, states);
-          if (w.backward) pack_backward(w, o0 + i, height, j, width);
+          waiting = {height, width, (o0 + i) * w.in + j, c, {}};
+          if (w.backward)
+            for (int r = 0; r < height; ++r) waiting.copies[r] = copies.at(o0 + i + r);
+        } else if (last) {
+          for (int r = 0; r < height; ++r)
+            copy_row(c + r * kPanel, width, w.gradient + (o0 + i + r) * w.in + j);
         }
         i += height;
       }
       pc += depth;
     } while (pc < w.batch);
-    if (w.update) {
-      if (w.forward) pack_forward(w, o0, rows, j, width);
-    } else {
-      for (int64_t i = 0; i < rows; ++i)
-        __builtin_memcpy(w.gradient + (o0 + i) * w.in + j, sums + i * kPanel,
-                         size_t(width) * sizeof(T));
-    }
+    if (waiting.rows) update_strip(w, waiting);
+    if (w.update && w.forward) pack_forward(w, o0, rows, j, width);
   }
 }
 
