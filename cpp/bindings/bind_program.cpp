@@ -140,6 +140,10 @@ void init_program(py::module_& m) {
            })
       .def("set_loss",
            [](PyProgram& self, int value) { self.visit([&](auto& p) { p.set_loss(value); }); })
+      .def("set_repeat", [](PyProgram& self,
+                            int64_t times) { self.visit([&](auto& p) { p.set_repeat(times); }); })
+      .def("set_once",
+           [](PyProgram& self, int once) { self.visit([&](auto& p) { p.set_once(once); }); })
       .def("set_group",
            [](PyProgram& self, int group, const std::string& rule, const py::dict& options) {
              const UpdateOptions o = update_options(rule, options);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/repeated.h"
 #include "runtime/barrier.h"
 #include "runtime/threads.h"
 
@@ -87,7 +88,13 @@ Weight<T>* Program<T>::add_weight(int value, int64_t out, int64_t in, bool forwa
 
 template <class T>
 void Program<T>::add(int stage, std::unique_ptr<RowInstruction<T>> instruction) {
+  if (once_ > 0) {
+    std::unique_ptr<WholeInstruction<T>> whole =
+        std::make_unique<AtOnce<T>>(std::move(instruction), once_ == 2);
+    return add(stage, std::move(whole));
+  }
   if (int(stages_.size()) <= stage) stages_.resize(size_t(stage) + 1);
+  if (repeat_ > 1) instruction = std::make_unique<RepeatedRows<T>>(std::move(instruction), repeat_);
   stages_[size_t(stage)].rows.push_back(std::move(instruction));
   ++line_count_;
 }
@@ -99,6 +106,8 @@ void Program<T>::add(int stage, std::unique_ptr<WholeInstruction<T>> instruction
     return;
   }
   if (int(stages_.size()) <= stage) stages_.resize(size_t(stage) + 1);
+  if (repeat_ > 1)
+    instruction = std::make_unique<RepeatedWhole<T>>(std::move(instruction), repeat_);
   stages_[size_t(stage)].whole.push_back(std::move(instruction));
   ++line_count_;
 }
@@ -106,7 +115,7 @@ void Program<T>::add(int stage, std::unique_ptr<WholeInstruction<T>> instruction
 template <class T>
 Operand Program<T>::operand(int value) const {
   if (value < 0) return {-1, 0, 0};
-  return {value, values_[size_t(value)].columns, values_[size_t(value)].ld};
+  return {value, values_[size_t(value)].columns / repeat_, values_[size_t(value)].ld / repeat_};
 }
 
 template <class T>

@@ -61,6 +61,11 @@ class Program {
   void add(int stage, std::unique_ptr<RowInstruction<T>> instruction);
   void add(int stage, std::unique_ptr<WholeInstruction<T>> instruction);
   void set_loss(int value) { loss_ = value; }
+  /// What is added from here on takes each row of a sample for `times` rows of its own.
+  void set_repeat(int64_t times) { repeat_ = times; }
+  /// Row instructions added from here on are whole ones: on an array as on one row (1), or on all
+  /// rows at once (2); 0 ends this.
+  void set_once(int once) { once_ = once; }
 
   Operand operand(int value) const;
   /// Lets a value stand in memory of the caller's, which outlives every run.
@@ -153,6 +158,8 @@ class Program {
   std::vector<Gather> gathers_;
   std::vector<std::pair<int, T*>> results_;
   int loss_ = -1;
+  int64_t repeat_ = 1;
+  int once_ = 0;
 
   int64_t capacity_ = 0, scratch_size_ = 0;
   int capacity_threads_ = 0;

@@ -15,10 +15,11 @@ void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double di
 template <class T>
 T sum_adjacent(const T* x, int64_t n, double divisor);
 
-/// out[j] = the sum of x[:, j], x being (rows, columns) with rows ld apart: the sum of sum_axis, by
-/// the calling thread alone. One column has adjacent elements (ld 1). `workspace` holds `columns`
-/// elements.
+/// out[j] = the sum of x[:, j] / divisor, x being (rows, columns) with rows ld apart: the sum of
+/// sum_axis, by the calling thread alone. One column has adjacent elements (ld 1). `workspace`
+/// holds `columns` elements.
 template <class T>
-void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, T* workspace);
+void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, T* workspace,
+                 double divisor = 1);
 
 }  // namespace mlpeak

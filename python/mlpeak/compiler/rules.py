@@ -19,6 +19,15 @@ Rule = Callable[[Lowering, Call], None]
 RULES: dict[str, Rule] = {}
 
 
+#: The calls that take the dimensions before the last for one: what has rows of several dimensions is
+#: to them one of more rows.
+REPEATED = frozenset(
+    [f"linear{part}" for part in ("", "_backward_input", "_backward_weight", "_backward_bias")]
+    + [f"{n}{b}" for n in ("layer_norm", "rms_norm", "batch_norm", "softmax", "log_softmax")
+       for b in ("", "_backward")]
+)  # fmt: skip
+
+
 def rule(*names: str) -> Callable[[Rule], Rule]:
     """Register a function as the rule of calls with these names."""
 
@@ -232,4 +241,4 @@ def finish(low: Lowering) -> None:
         remaining = updates.get(id(tensor))
         if remaining is None:
             continue
-        low.update_array(low.places[value.id].home, remaining)
+        low.update_array(low.array(value, low.graph.calls[-1]), remaining)
