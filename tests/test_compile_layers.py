@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import mlpeak
-from capture_cases import CLASS, X8, Y3, mlp
+from capture_cases import CLASS, X8, Y3, Gate, mlp
 from compiled_steps import check_steps
 from mlpeak import nn
-from test_capture import USER_LOSSES
+from mlpeak.compiler import Spec
+from mlpeak.nn import functional as F
+from test_capture import ACTIVATIONS, LOSSES, MODELS, USER_LOSSES, Categories, TwoHeads
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["fp32", "fp64"])
 
@@ -43,3 +45,138 @@ def test_losses_from_tensor_operations(name: str, dtype: Any) -> None:
     if name in MIXED[dtype]:
         pytest.skip("computes in two dtypes")
     check_steps(lambda: mlp(nn.Tanh()), USER_LOSSES[name], [X8], [Y3], dtype=dtype)
+
+
+BATCH_NORM = ((20, 8), (2, 2), (64, 64))
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if n != "float64"])
+@DTYPES
+def test_models(name: str, dtype: Any) -> None:
+    sizes = BATCH_NORM if "batch norm" in name else ((19, 8), (2, 1), (64, 64))
+    for optimizer in (sgd, lambda p: mlpeak.optim.Adam(p, lr=0.01)):
+        check_steps(
+            MODELS[name], nn.CrossEntropyLoss, [X8], [CLASS], optimizer, dtype=dtype, sizes=sizes
+        )
+
+
+@DTYPES
+def test_embedding_beside_numbers(dtype: Any) -> None:
+    check_steps(Categories, nn.CrossEntropyLoss, [X8, CLASS], [CLASS], dtype=dtype)
+
+
+@DTYPES
+def test_several_outputs_and_losses(dtype: Any) -> None:
+    def loss(out: Any, a: Any, b: Any) -> Any:
+        return F.cross_entropy(out[0], a) + 0.5 * F.mse_loss(out[1], b)
+
+    check_steps(TwoHeads, loss, [X8], [CLASS, Spec((2,))], dtype=dtype)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
+@DTYPES
+def test_activations(activation: nn.Module, dtype: Any) -> None:
+    check_steps(lambda: mlp(activation), nn.CrossEntropyLoss, [X8], [CLASS], dtype=dtype)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name: str, reduction: str, weighted: bool) -> None:
+    kind, options, target = LOSSES[name]
+    own = kind(**options, reduction=reduction)
+
+    def make() -> nn.Module:
+        return mlp(nn.Sigmoid()) if name != "bce" else nn.Sequential(nn.Linear(8, 3), nn.Sigmoid())
+
+    def loss(*args: Any, **kwargs: Any) -> Any:
+        value = own(*args, **kwargs)
+        return value if reduction != "none" else (value * value).sum()
+
+    check_steps(make, loss, [X8], [target], sample_weight=weighted)
+
+
+@DTYPES
+def test_inputs_of_several_dims(dtype: Any) -> None:
+    check_steps(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), nn.MSELoss, [Spec((4, 3))], [Y3],
+        dtype=dtype,
+    )  # fmt: skip
+    for norm in (nn.LayerNorm, nn.RMSNorm):
+        check_steps(
+            lambda: nn.Sequential(nn.Linear(3, 5), norm(5), nn.ReLU(), nn.Linear(5, 2)),  # noqa: B023
+            nn.MSELoss, [Spec((4, 3))], [Spec((4, 2))], dtype=dtype,
+        )  # fmt: skip
+
+
+def test_bytes_as_input() -> None:
+    check_steps(
+        lambda: nn.Sequential(Gate(lambda x: x.float() / 255), nn.Linear(8, 3)),
+        nn.CrossEntropyLoss, [Spec((8,), np.dtype(np.uint8))], [CLASS],
+    )  # fmt: skip
+
+
+@DTYPES
+def test_penalties_on_weights(dtype: Any) -> None:
+    class Penalised(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: Any) -> Any:
+            size = sum(p.square().sum() for p in self.model.parameters())
+            return self.model(x), size + self.model[0].weight.detach().abs().mean()
+
+    check_steps(
+        lambda: Penalised(mlp(nn.ReLU())), lambda out, y: F.mse_loss(out[0], y) + 1e-3 * out[1],
+        [X8], [Y3], dtype=dtype,
+    )  # fmt: skip
+
+
+@DTYPES
+def test_noise_from_the_default_generator(dtype: Any) -> None:
+    noise = Gate(lambda x: x + 0.1 * mlpeak.randn_like(x) * mlpeak.rand(x.shape, dtype=x.dtype))
+    check_steps(lambda: nn.Sequential(nn.Linear(8, 3), noise), nn.MSELoss, [X8], [Y3], dtype=dtype)
+
+
+class Scaled(nn.Module):
+    """A loss with a parameter and a buffer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(mlpeak.tensor(2.0))
+        self.register_buffer("shift", mlpeak.tensor([0.5, 1.0, 2.0]))
+
+    def forward(self, out: Any, y: Any) -> Any:
+        return ((out - y + self.shift) * self.scale).square().mean()
+
+
+@DTYPES
+def test_a_loss_with_parameters_of_its_own(dtype: Any) -> None:
+    check_steps(lambda: mlp(nn.ReLU()), Scaled, [X8], [Y3], dtype=dtype)
+
+
+class Shared(nn.Module):
+    """One layer twice, activations of parameters, and a bare parameter that scales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+        self.scale = nn.Parameter(mlpeak.tensor([0.5, 1.5, 1.0]))
+        self.mix = nn.Parameter(mlpeak.rand(8))
+
+    def forward(self, x: Any) -> Any:
+        h = self.layer(self.layer(x).relu()) * self.mix.softmax(0) + self.mix.tanh()
+        return self.last(h) * self.scale.exp()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@DTYPES
+def test_tied_weights_and_bare_parameters(dtype: Any, threads: int) -> None:
+    before = mlpeak.get_num_threads()
+    mlpeak.set_num_threads(threads)
+    try:
+        for optimizer in (sgd, lambda p: mlpeak.optim.AdamW(p, lr=0.01)):
+            check_steps(Shared, nn.MSELoss, [X8], [Y3], optimizer, dtype=dtype)
+    finally:
+        mlpeak.set_num_threads(before)

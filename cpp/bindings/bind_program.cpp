@@ -164,6 +164,7 @@ void init_program(py::module_& m) {
       });
   bind_program_layers(c);
   bind_program_losses(c);
+  bind_program_norms(c);
   bind_program_arrays(c);
 }
 

@@ -70,6 +70,7 @@ using ProgramClass = py::class_<PyProgram>;
 
 void bind_program_layers(ProgramClass& c);
 void bind_program_losses(ProgramClass& c);
+void bind_program_norms(ProgramClass& c);
 void bind_program_arrays(ProgramClass& c);
 
 inline double number(const py::dict& d, const char* key, double otherwise = 0) {

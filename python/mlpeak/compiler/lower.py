@@ -114,6 +114,9 @@ class Lowering:
         self.prelude: list[Emit] = []
         self.tail: list[Emit] = []
         self.loss = NOWHERE
+        self.updated: list[Home] = []  # buffers that the step changes
+        self.least_batch = 1  # samples that a step takes at least
+        self.limits: dict[int, int] = {}  # of inputs that are indices: how many rows there are
         self.done: set[int] = set()  # calls that an earlier one has taken in
         self.sources: dict[int, tuple[Home, bool]] = {}  # of inputs: home, whether integers
         self.integers: dict[int, Home] = {}
@@ -121,7 +124,7 @@ class Lowering:
         self.read_whole: dict[Home, int] = {}
         self.constants: dict[int, Array] = {}  # of values known now
         self.tied: list[tuple[Home, Home]] = []  # homes whose rows are equally far apart
-        self.pending: list[tuple[Value, int, EmitGradient]] = []
+        self.pending: list[tuple[Value, int, EmitGradient, int]] = []
         self.tensor_of = {value.id: tensor for tensor, value in self.graph.gradients}
         self.state_homes: dict[int, list[Home]] = {}
         self.spare_weights: list[_Weight] = []
@@ -306,7 +309,7 @@ class Lowering:
         updated = tensor is not None and any(u.tensor is tensor for u in self.updates)
         alone = not self.users.get(value.id) and self.wanted.get(value.id) == 1
         if updated and alone and not self.keep_gradients:
-            self.pending.append((value, stage, emit))
+            self.pending.append((value, stage, emit, self.repeat))
             return
         emit(stage, self.result(value, stage), None)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlpeak.compiler.graph import Call, RandomStep
-from mlpeak.compiler.layout import NOWHERE, Home
+from mlpeak.compiler.layout import NOWHERE, Home, is_rows
 from mlpeak.compiler.lower import Lowering, Update
 from mlpeak.ops.activations import ACTIVATIONS
 
@@ -190,19 +190,31 @@ def _activation(low: Lowering, call: Call) -> None:
     kept = call.inputs[1] if backward else first
     assert first is not None
     assert kept is not None
-    x = low.rows(kept, call, adjacent)
-    grad = low.rows(first, call, adjacent) if backward else NOWHERE
+    rows = is_rows(first.shape)
+    if not rows and adjacent:
+        from mlpeak.compiler.rules_axes import emit_along
+
+        axis = len(first.shape) - 1
+        emit_along(low, call, call.name, axis, second=kept if backward else None)
+        return
+    x = low.rows(kept, call, adjacent) if rows else low.standard(kept, call)
+    grad = NOWHERE
+    if backward:
+        grad = low.rows(first, call, adjacent) if rows else low.standard(first, call)
     stage = low.stage_of(x, grad)
     (result,) = call.outputs
     assert result is not None
-    y = low.result(result, stage)
+    y = low.result(result, stage, whole=not rows)
     y.adjacent = y.adjacent or adjacent
     params = _params(call, name)
-    low.emit_rows(
+    low.once = 0 if rows else 2 if y.rows else 1
+    emit = low.emit_rows if rows else low.emit_whole
+    emit(
         stage,
         (x, grad),
         lambda p: p.activation(stage, name, params, backward, x.number, grad.number, y.number),
     )
+    low.once = 0
 
 
 for _name in ACTIVATIONS:
@@ -231,11 +243,13 @@ def _dropout(low: Lowering, call: Call) -> None:
 def finish(low: Lowering) -> None:
     """Emit the updates: those that a gradient's own instruction does, then those of arrays."""
     updates = {id(update.tensor): update for update in low.updates}
-    for value, stage, emit in low.pending:
+    for value, stage, emit, repeat in low.pending:
         update = updates[id(low.tensor_of[value.id])]
         _, home = low.tensors[id(update.tensor)]
         low.states(update)
+        low.repeat = repeat
         emit(low.update_stage(home, stage), NOWHERE, update)
+        low.repeat = 1
         del updates[id(update.tensor)]
     for tensor, value in low.graph.gradients:
         remaining = updates.get(id(tensor))

@@ -129,4 +129,7 @@ def _random(low: Lowering, call: Call) -> None:
     first, second = (float(call.params[name]) for name in names)
     y = low.result(result, 0)
     y.adjacent = True
-    low.emit_rows(0, (), lambda p: p.random(0, normal, first, second, step.offset, y.number))
+    stream = int(call.params["stream"])
+    low.emit_rows(
+        0, (), lambda p: p.random(0, normal, first, second, step.offset, stream, y.number)
+    )
