@@ -170,13 +170,34 @@ class Shared(nn.Module):
         return self.last(h) * self.scale.exp()
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
 @DTYPES
-def test_tied_weights_and_bare_parameters(dtype: Any, threads: int) -> None:
-    before = mlpeak.get_num_threads()
+def test_tied_weights_and_bare_parameters(dtype: Any) -> None:
+    for optimizer in (sgd, lambda p: mlpeak.optim.AdamW(p, lr=0.01)):
+        check_steps(Shared, nn.MSELoss, [X8], [Y3], optimizer, dtype=dtype)
+
+
+TEAMS: dict[str, tuple[Any, Any, Any]] = {
+    **{name: (MODELS[name], nn.CrossEntropyLoss, CLASS) for name in (
+        "batch norm", "layer norm", "rms norm", "residual", "columns", "tied", "dropout",
+    )},
+    "shared": (Shared, nn.MSELoss, Y3),
+    **{f"loss: {name}": (lambda: mlp(nn.Tanh()), USER_LOSSES[name], Y3) for name in (
+        "square and abs", "logsumexp", "clamp and where", "largest", "transposes", "assigned",
+        "first row", "flip, tile, triangles", "prod and cumsum",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", TEAMS)
+def test_a_team_leaves_the_bits_of_one_thread(name: str, threads: int) -> None:
+    make, loss, target = TEAMS[name]
     mlpeak.set_num_threads(threads)
-    try:
-        for optimizer in (sgd, lambda p: mlpeak.optim.AdamW(p, lr=0.01)):
-            check_steps(Shared, nn.MSELoss, [X8], [Y3], optimizer, dtype=dtype)
-    finally:
-        mlpeak.set_num_threads(before)
+    steps = check_steps(make, loss, [X8], [target], sizes=((2500, 999), (1030, 1030)))
+    assert steps.program.threads_for(999) == threads
+
+
+@pytest.mark.parametrize("name", TEAMS)
+def test_every_tier(name: str, tier: str) -> None:
+    make, loss, target = TEAMS[name]
+    check_steps(make, loss, [X8], [target], sizes=((150, 70),))
