@@ -201,3 +201,38 @@ def test_a_team_leaves_the_bits_of_one_thread(name: str, threads: int) -> None:
 def test_every_tier(name: str, tier: str) -> None:
     make, loss, target = TEAMS[name]
     check_steps(make, loss, [X8], [target], sizes=((150, 70),))
+
+
+class Tabular(nn.Module):
+    """Columns of indices of one input, each with its table, and two columns for one table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.both = nn.Embedding(3, 2), nn.Embedding(5, 3), nn.Embedding(4, 2)
+        self.body = nn.Sequential(nn.Linear(8 + 2 + 3 + 4, 6), nn.ReLU(), nn.Linear(6, 3))
+
+    def forward(self, numbers: Any, codes: Any) -> Any:
+        parts = [self.a(codes[:, 0]), self.b(codes[:, 1]), self.both(codes[:, 2:4]).flatten(1)]
+        return self.body(mlpeak.cat([numbers, *parts], 1))
+
+
+@DTYPES
+def test_a_table_for_each_column_of_indices(dtype: Any) -> None:
+    codes = Spec((4,), np.dtype(np.int64))
+    check_steps(Tabular, nn.CrossEntropyLoss, [X8, codes], [CLASS], dtype=dtype)
+
+
+def test_indices_out_of_range_are_named() -> None:
+    steps = check_steps(Categories, nn.CrossEntropyLoss, [X8, CLASS], [CLASS])
+    arrays = [np.zeros((2, 8), np.float32), np.array([0, 3]), np.array([0, 1])]
+    with pytest.raises(ValueError, match=r"position 1; rows of the table are in \[0, 3\)"):
+        steps.run(arrays, 2)
+
+
+def test_batch_norm_wants_two_samples() -> None:
+    steps = check_steps(
+        MODELS["batch norm"], nn.CrossEntropyLoss, [X8], [CLASS], sizes=BATCH_NORM
+    )
+    arrays = [np.zeros((5, 8), np.float32), np.zeros(5, np.int64)]
+    with pytest.raises(ValueError, match="batch of 1 samples; expected 2 or more for batch norm"):
+        steps.run(arrays, 2)

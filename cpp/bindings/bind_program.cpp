@@ -1,4 +1,5 @@
 // The program itself: its memory, sources of data, groups of parameters, and runs.
+#include <algorithm>
 #include <optional>
 
 #include "bindings/bindings.h"
@@ -80,6 +81,14 @@ void set_source(PyProgram& program, int value, bool integer, const py::array& ar
   source.type = source_type(arg, array);
   source.columns = columns;
   source.scale = scale;
+  if (const auto* limits = integer ? program.limits(value) : nullptr) {
+    const int64_t at = first_outside(source, array.size(), *limits);
+    if (at < array.size()) {
+      const int64_t limit = (*limits)[size_t(at % int64_t(limits->size()))];
+      value_error(arg, "holds an index out of range at position " + std::to_string(at) +
+                           "; rows of the table are in [0, " + std::to_string(limit) + ")");
+    }
+  }
   program.visit([&](auto& p) {
     if (integer)
       p.set_integer_source(value, source);
@@ -92,6 +101,12 @@ int64_t run(PyProgram& program, int64_t samples, int64_t batch_size,
             const std::optional<py::array>& order, uint64_t seed, uint64_t step, uint32_t stream,
             int64_t draws, const std::optional<py::array>& losses, bool stop_unless_finite,
             bool poll) {
+  const int64_t rest = batch_size > 0 ? samples % batch_size : 0;
+  const int64_t least = rest > 0 ? rest : std::min(samples, batch_size);
+  if (samples > 0 && least < program.least_batch)
+    value_error({"step", "x"}, "has a batch of " + std::to_string(least) + " samples; expected " +
+                                   std::to_string(program.least_batch) +
+                                   " or more for batch norm: drop it, or take another batch size");
   Run run;
   run.samples = samples;
   run.batch_size = batch_size;
@@ -127,7 +142,11 @@ void init_program(py::module_& m) {
       .def("add_rows", &PyProgram::add_rows, "columns"_a, "ld"_a)
       .def("add_array", &PyProgram::add_array, "size"_a)
       .def("add_early", &PyProgram::add_early, "size"_a)
-      .def("add_integers", &PyProgram::add_integers)
+      .def("add_integers", &PyProgram::add_integers, "columns"_a = 1)
+      .def("set_limits", &PyProgram::set_limits, "value"_a, "limits"_a)
+      .def(
+          "set_least_batch", [](PyProgram& self, int64_t rows) { self.least_batch = rows; },
+          "rows"_a)
       .def("set_array", &PyProgram::set_array, "value"_a, "array"_a)
       .def("set_source", &set_source, "value"_a, "integer"_a, "array"_a, "scale"_a, "name"_a,
            "columns"_a)

@@ -1,4 +1,6 @@
 // Normalisations, tables and random numbers as instructions of a program.
+#include <tuple>
+
 #include "bindings/program.h"
 #include "engine/norms.h"
 #include "engine/tables.h"
@@ -86,18 +88,25 @@ void batch_norm_sums(PyProgram& program, int stage, int x, int grad, int mean, i
   });
 }
 
-void embedding(PyProgram& program, int stage, int table, int indices, int y) {
+/// (integer value, width, offset, count)
+using PyPicks = std::tuple<int, int64_t, int64_t, int64_t>;
+
+Picks picks(const PyPicks& p) {
+  return {std::get<0>(p), std::get<1>(p), std::get<2>(p), std::get<3>(p)};
+}
+
+void embedding(PyProgram& program, int stage, int table, const PyPicks& indices, int y) {
   program.add<Embedding>(stage, [&](auto& i, auto& p) {
     i.table = table;
-    i.indices = indices;
+    i.picks = picks(indices);
     i.y = p.operand(y);
   });
 }
-void embedding_backward(PyProgram& program, int stage, int grad, int indices, int64_t rows,
-                        int64_t padding, int grad_table) {
+void embedding_backward(PyProgram& program, int stage, int grad, const PyPicks& indices,
+                        int64_t rows, int64_t padding, int grad_table) {
   program.add<EmbeddingBackward>(stage, [&](auto& i, auto& p) {
     i.grad = p.operand(grad);
-    i.indices = indices;
+    i.picks = picks(indices);
     i.rows = rows;
     i.padding = padding;
     i.grad_table = grad_table;

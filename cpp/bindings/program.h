@@ -5,6 +5,7 @@
 
 #include <pybind11/stl.h>
 
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -36,9 +37,18 @@ class PyProgram {
   int add_early(int64_t size) {
     return visit([&](auto& p) { return p.add_early(size); });
   }
-  int add_integers() {
-    return visit([&](auto& p) { return p.add_integers(); });
+  int add_integers(int64_t columns) {
+    return visit([&](auto& p) { return p.add_integers(columns); });
   }
+  /// Integers of this value must be in [0, limit of their column); -1 for any.
+  void set_limits(int value, const std::vector<int64_t>& limits) { limits_[value] = limits; }
+  /// The limits, or null.
+  const std::vector<int64_t>* limits(int value) const {
+    const auto found = limits_.find(value);
+    return found == limits_.end() ? nullptr : &found->second;
+  }
+  /// A run's batches must have as many samples.
+  int64_t least_batch = 1;
 
   /// Lets a value stand in `array`, which is kept alive.
   void set_array(int value, const py::array& array) {
@@ -64,6 +74,7 @@ class PyProgram {
  private:
   std::variant<engine::Program<float>, engine::Program<double>> program_;
   std::vector<py::object> arrays_;
+  std::map<int, std::vector<int64_t>> limits_;
 };
 
 using ProgramClass = py::class_<PyProgram>;

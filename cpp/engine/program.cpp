@@ -75,7 +75,8 @@ int Program<T>::add_early(int64_t size) {
 }
 
 template <class T>
-int Program<T>::add_integers() {
+int Program<T>::add_integers(int64_t columns) {
+  integer_columns_.push_back(columns);
   integers_.push_back(nullptr);
   return int(integers_.size()) - 1;
 }
@@ -204,15 +205,20 @@ void Program<T>::reserve(int64_t batch, int threads) {
   AlignedMemory memory(size_t(size) * sizeof(T));
   std::memset(memory.data(), 0, size_t(size) * sizeof(T));
   AlignedMemory scratch_memory(size_t(scratch * threads) * sizeof(T));
-  const int64_t integers = round_up(batch, 8);
-  AlignedMemory integer_memory(integers_.size() * size_t(integers) * sizeof(int64_t));
+  int64_t integers = 0;
+  std::vector<int64_t> integer_offsets;
+  for (const int64_t columns : integer_columns_) {
+    integer_offsets.push_back(integers);
+    integers += round_up(batch * columns, 8);
+  }
+  AlignedMemory integer_memory(size_t(integers) * sizeof(int64_t));
   memory_ = std::move(memory);
   scratch_ = std::move(scratch_memory);
   integer_memory_ = std::move(integer_memory);
   scratch_size_ = scratch;
   for (size_t v = 0; v < values_.size(); ++v) values_[v].offset = offsets[v];
   for (size_t i = 0; i < integers_.size(); ++i)
-    integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + int64_t(i) * integers;
+    integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + integer_offsets[i];
   times_.assign(size_t(threads * line_count_), 0.0);
   capacity_ = batch;
   capacity_threads_ = threads;
@@ -366,7 +372,7 @@ void Program<T>::run_thread(Team& team, int thread) {
         if (!g.copied || begin >= end) continue;
         if (g.integer)
           gather_integers(g.source, index, first + begin, end - begin,
-                          integers_[size_t(g.value)] + begin);
+                          integers_[size_t(g.value)] + begin * g.source.columns);
         else
           gather_rows(g.source, index, first + begin, end - begin,
                       values[size_t(g.value)] + begin * values_[size_t(g.value)].ld,

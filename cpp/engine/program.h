@@ -49,7 +49,7 @@ class Program {
   /// sample, any other `columns` in all.
   int add_rows(int64_t columns, int64_t ld);
   int add_array(int64_t size);
-  int add_integers();
+  int add_integers(int64_t columns);
   /// An array that stands once for each batch size: made by early instructions, from constants and
   /// the batch size alone, before the steps run.
   int add_early(int64_t size);
@@ -152,6 +152,7 @@ class Program {
   int64_t early_size_ = 0;
   std::vector<std::unique_ptr<WholeInstruction<T>>> early_;
   std::vector<int64_t*> integers_;
+  std::vector<int64_t> integer_columns_;
   std::vector<std::unique_ptr<Weight<T>>> weights_;
   std::vector<Stage> stages_;
   std::vector<UpdateOptions> groups_;

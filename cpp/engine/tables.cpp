@@ -11,10 +11,13 @@ namespace engine {
 
 template <class T>
 void Embedding<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
-  const size_t bytes = size_t(y.columns) * sizeof(T);
-  for (int64_t r = begin; r < end; ++r)
-    std::memcpy(row(frame, y, r), frame.values[table] + frame.integers[indices][r] * y.columns,
-                bytes);
+  const int64_t dim = y.columns / picks.count;
+  for (int64_t r = begin; r < end; ++r) {
+    const int64_t* const picked = picks.at(frame, r);
+    for (int64_t c = 0; c < picks.count; ++c)
+      std::memcpy(row(frame, y, r) + c * dim, frame.values[table] + picked[c] * dim,
+                  size_t(dim) * sizeof(T));
+  }
 }
 
 template <class T>
@@ -26,17 +29,22 @@ Work Embedding<T>::work(int64_t batch) const {
 template <class T>
 int64_t EmbeddingBackward<T>::units(int64_t) const {
   constexpr int64_t kMost = 8, kLeastElements = 1 << 12;
-  return std::max<int64_t>(1, std::min(kMost, rows * grad.columns / kLeastElements));
+  return std::max<int64_t>(1, std::min(kMost, rows * grad.columns / picks.count / kLeastElements));
 }
 
 template <class T>
 void EmbeddingBackward<T>::run(const Frame<T>& frame, int64_t unit) const {
-  const int64_t parts = units(frame.batch), dim = grad.columns;
+  const int64_t parts = units(frame.batch), dim = grad.columns / picks.count;
   const int64_t first = rows * unit / parts, last = rows * (unit + 1) / parts;
   T* const to = frame.values[grad_table];
   std::fill(to + first * dim, to + last * dim, T(0));
-  kernels<T>().embedding.scatter_add(frame.batch, dim, frame.integers[indices], first, last,
-                                     row(frame, grad, 0), to);
+  const auto scatter_add = kernels<T>().embedding.scatter_add;
+  // All at once where the picks of one sample follow those of the last.
+  const bool together = picks.count == picks.width;
+  const int64_t calls = together ? 1 : frame.batch;
+  const int64_t count = together ? frame.batch * picks.count : picks.count;
+  for (int64_t r = 0; r < calls; ++r)
+    scatter_add(count, dim, picks.at(frame, r), first, last, row(frame, grad, r), to);
   if (padding >= first && padding < last)
     std::fill(to + padding * dim, to + (padding + 1) * dim, T(0));
 }

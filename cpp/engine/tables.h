@@ -6,11 +6,22 @@
 namespace mlpeak {
 namespace engine {
 
-/// y[i] = table[indices[i]], 0 <= indices[i] < rows.
+/// The integers of each sample that are indices: `count` of `width` from `offset` on.
+struct Picks {
+  int value = -1;
+  int64_t width = 1, offset = 0, count = 1;
+
+  template <class T>
+  const int64_t* at(const Frame<T>& frame, int64_t sample) const {
+    return frame.integers[value] + sample * width + offset;
+  }
+};
+
+/// y[i] = the rows of the table that sample i picks, one after the other; picks are in range.
 template <class T>
 struct Embedding : RowInstruction<T> {
-  int table = -1;    // array value
-  int indices = -1;  // integer value
+  int table = -1;  // array value
+  Picks picks;
   Operand y;
 
   void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
@@ -18,12 +29,12 @@ struct Embedding : RowInstruction<T> {
   Work work(int64_t batch) const override;
 };
 
-/// grad_table = 0, then grad_table[indices[i], :] += grad[i, :] in the order of i; row `padding`
-/// stays 0 (-1: none). Units are parts of the table's rows.
+/// grad_table = 0, then each sample's gradients are added to the rows it picks, in order; row
+/// `padding` stays 0 (-1: none). Units are parts of the table's rows.
 template <class T>
 struct EmbeddingBackward : WholeInstruction<T> {
-  Operand grad;
-  int indices = -1;
+  Operand grad;  // adjacent rows
+  Picks picks;
   int64_t rows = 0, padding = -1;
   int grad_table = -1;
 

@@ -115,8 +115,9 @@ class Lowering:
         self.tail: list[Emit] = []
         self.loss = NOWHERE
         self.updated: list[Home] = []  # buffers that the step changes
+        self.integer_parts: dict[int, tuple[Value, int, int]] = {}  # source, first column, how many
         self.least_batch = 1  # samples that a step takes at least
-        self.limits: dict[int, int] = {}  # of inputs that are indices: how many rows there are
+        self.limits: dict[int, list[int | None]] = {}  # of indices: rows of the tables, by column
         self.done: set[int] = set()  # calls that an earlier one has taken in
         self.sources: dict[int, tuple[Home, bool]] = {}  # of inputs: home, whether integers
         self.integers: dict[int, Home] = {}
@@ -263,15 +264,26 @@ class Lowering:
             raise self.error(call, "reads samples where a parameter or a constant is expected")
         return self.standard(value, call)
 
+    def picks(self, value: Value, call: Call) -> tuple[Home, int, int]:
+        """Return integers from outside: their home, and which columns of it, from where how many."""
+        source, offset, count = self.integer_parts.get(
+            value.id, (value, 0, columns_of(value.shape))
+        )
+        return self._integers(source, call), offset, count
+
     def integer(self, value: Value, call: Call) -> Home:
-        """Return the home of integers from outside: classes or indices."""
+        """Return the home of one integer a sample from outside: its class."""
+        home, _, _ = self.picks(value, call)
+        if home.columns != 1:
+            raise self.error(call, f"takes one integer a sample; got {home.columns}")
+        return home
+
+    def _integers(self, value: Value, call: Call) -> Home:
         if value.kind not in ("input", "target"):
             raise self.error(call, "needs integers that the caller of a step gives")
         home = self.integers.get(value.id)
         if home is None:
             home = self.integers[value.id] = Home(True, columns_of(value.shape))
-            if home.columns != 1:
-                raise self.error(call, "takes one integer a sample")
             self.check_source(value, call, True)
             self.sources[value.id] = home, True
         return home
@@ -435,7 +447,12 @@ class Lowering:
             else:
                 home.number = program.add_array(max(home.columns, 16 // size))
         for home in self.integers.values():
-            home.number = program.add_integers()
+            home.number = program.add_integers(home.columns)
+        for value_id, limits in self.limits.items():
+            program.set_limits(
+                self.integers[value_id].number, [-1 if n is None else n for n in limits]
+            )
+        program.set_least_batch(self.least_batch)
         for home, array in self.arrays:
             program.set_array(home.number, array)
         for weight in (*self.weights.values(), *self.spare_weights):

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from mlpeak.compiler.graph import BatchScalar, Call, Shape
-from mlpeak.compiler.layout import ZERO, Home, Length, Place, contiguous, has_batch, length_of
+from mlpeak.compiler.layout import (
+    ZERO,
+    Home,
+    Length,
+    Place,
+    columns_of,
+    contiguous,
+    has_batch,
+    is_rows,
+    length_of,
+)
 from mlpeak.compiler.lower import Lowering
 from mlpeak.compiler.maps import broadcast, copy_into, map_value
 from mlpeak.compiler.rules import rule
@@ -33,6 +43,10 @@ def _reshape(low: Lowering, call: Call) -> None:
     (value,) = call.inputs
     assert value is not None
     result = result_of(call)
+    if _integers_alone(low, call) and is_rows(result.shape):
+        source, first, _ = low.integer_parts.get(value.id, (value, 0, 0))
+        low.integer_parts[result.id] = source, first, columns_of(result.shape)
+        return
     place = low.place(value, call).simplified(value.shape)
     strides = _reshaped(place, value.shape, result.shape)
     if strides is None:
@@ -144,8 +158,47 @@ def _indices(low: Lowering, call: Call, shape: Shape) -> tuple[int, list[int]]:
     return axis, [int(i) % shape[axis] for i in item]
 
 
+#: The calls that read integers.
+OF_INTEGERS = frozenset(
+    f"{name}{backward}"
+    for name in ("embedding", "cross_entropy", "nll_loss")
+    for backward in ("", "_backward")
+)
+
+
+def _integers_alone(low: Lowering, call: Call) -> bool:
+    """Whether a call takes a part of the caller's integers, which serves as indices alone."""
+    value, result = call.inputs[0], result_of(call)
+    assert value is not None
+    users = {low.graph.calls[n].name for n in low.users.get(result.id, [])}
+    known = value.kind in ("input", "target") or value.id in low.integer_parts
+    return value.dtype.kind in "iu" and result.dtype.kind in "iu" and known and users <= OF_INTEGERS
+
+
+def _integer_columns(low: Lowering, call: Call) -> bool:
+    """Note which columns of the caller's integers a call takes, if they are neighbours."""
+    value, result = call.inputs[0], result_of(call)
+    assert value is not None
+    source, first, _ = low.integer_parts.get(value.id, (value, 0, 0))
+    part = indexed(low, call, value.shape, contiguous(value.shape))
+    if part is None or not is_rows(result.shape):
+        return False
+    offset, strides = part
+    own = Place(Home(True, columns_of(value.shape)), strides, offset)
+    usual = contiguous(result.shape)
+    if offset.per_sample or strides[0] != Length(columns_of(value.shape)):
+        return False
+    if any(s != u for s, u, n in zip(own.strides_for(result.shape)[1:], usual[1:],
+                                     result.shape[1:], strict=True) if n != 1):  # fmt: skip
+        return False
+    low.integer_parts[result.id] = source, first + offset.fixed, columns_of(result.shape)
+    return True
+
+
 @rule("np.getitem")
 def _getitem(low: Lowering, call: Call) -> None:
+    if _integers_alone(low, call) and _integer_columns(low, call):
+        return
     place, shape = _source(low, call)
     result = result_of(call)
     part = indexed(low, call, shape, place.strides_for(shape))
