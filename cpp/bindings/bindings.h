@@ -17,6 +17,7 @@ void init_optimizers(pybind11::module_& m);
 void init_random(pybind11::module_& m);
 void init_peak(pybind11::module_& m);
 void init_program(pybind11::module_& m);
+void init_step(pybind11::module_& m);
 
 }  // namespace bindings
 }  // namespace mlpeak

@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, m) {
   init_random(m);
   init_peak(m);
   init_program(m);
+  init_step(m);
 }

@@ -5,7 +5,6 @@
 
 #include <pybind11/stl.h>
 
-#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -40,13 +39,6 @@ class PyProgram {
   int add_integers(int64_t columns) {
     return visit([&](auto& p) { return p.add_integers(columns); });
   }
-  /// Integers of this value must be in [0, limit of their column); -1 for any.
-  void set_limits(int value, const std::vector<int64_t>& limits) { limits_[value] = limits; }
-  /// The limits, or null.
-  const std::vector<int64_t>* limits(int value) const {
-    const auto found = limits_.find(value);
-    return found == limits_.end() ? nullptr : &found->second;
-  }
   /// A run's batches must have as many samples.
   int64_t least_batch = 1;
 
@@ -74,7 +66,6 @@ class PyProgram {
  private:
   std::variant<engine::Program<float>, engine::Program<double>> program_;
   std::vector<py::object> arrays_;
-  std::map<int, std::vector<int64_t>> limits_;
 };
 
 using ProgramClass = py::class_<PyProgram>;
@@ -83,6 +74,7 @@ void bind_program_layers(ProgramClass& c);
 void bind_program_losses(ProgramClass& c);
 void bind_program_norms(ProgramClass& c);
 void bind_program_arrays(ProgramClass& c);
+void bind_program_gradients(ProgramClass& c);
 
 inline double number(const py::dict& d, const char* key, double otherwise = 0) {
   return d.contains(key) ? d[key].cast<double>() : otherwise;

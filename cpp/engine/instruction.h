@@ -27,6 +27,7 @@ struct Frame {
   const int64_t* const* integers;  // by integer value
   const Update<T>* updates;        // by parameter group
   RandomKey random;                // of the step's first draw
+  int64_t phase, accumulate;       // this is step `phase` of `accumulate` that share an update
   T* scratch;                      // the thread's own, as large as any instruction asked for
 };
 

@@ -193,7 +193,7 @@ void Program<T>::reserve(int64_t batch, int threads) {
   }
   scratch = round_up(scratch, kLine);
   if (batch <= capacity_ && threads <= capacity_threads_ && scratch <= scratch_size_) return;
-  batch = std::max(batch, capacity_);
+  batch = round_up(std::max(batch, capacity_), 8);
   threads = std::max(threads, capacity_threads_);
   capacity_ = 0;
   int64_t size = 0;
@@ -206,19 +206,13 @@ void Program<T>::reserve(int64_t batch, int threads) {
   std::memset(memory.data(), 0, size_t(size) * sizeof(T));
   AlignedMemory scratch_memory(size_t(scratch * threads) * sizeof(T));
   int64_t integers = 0;
-  std::vector<int64_t> integer_offsets;
-  for (const int64_t columns : integer_columns_) {
-    integer_offsets.push_back(integers);
-    integers += round_up(batch * columns, 8);
-  }
+  for (const int64_t columns : integer_columns_) integers += batch * columns;
   AlignedMemory integer_memory(size_t(integers) * sizeof(int64_t));
   memory_ = std::move(memory);
   scratch_ = std::move(scratch_memory);
   integer_memory_ = std::move(integer_memory);
   scratch_size_ = scratch;
   for (size_t v = 0; v < values_.size(); ++v) values_[v].offset = offsets[v];
-  for (size_t i = 0; i < integers_.size(); ++i)
-    integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + integer_offsets[i];
   times_.assign(size_t(threads * line_count_), 0.0);
   capacity_ = batch;
   capacity_threads_ = threads;
@@ -355,13 +349,17 @@ void Program<T>::run_thread(Team& team, int thread) {
     const int64_t batch = std::min(run.batch_size, run.samples - first);
     const Plan& plan = batch == plans_[0].batch ? plans_[0] : plans_[1];
     const std::vector<T*>& values = plan.pointers;
-    for (size_t g = 0; g < groups_.size(); ++g) updates[g] = scalars<T>(groups_[g], s);
+    const int64_t phase = (run.phase + s) % run.accumulate;
+    const int64_t updated = (run.phase + s) / run.accumulate;
+    for (size_t g = 0; g < groups_.size(); ++g) updates[g] = scalars<T>(groups_[g], updated);
     Frame<T> frame = {
         batch,
         values.data(),
         integers_.data(),
         updates,
         {run.random.seed, run.random.step + uint64_t(s * run.draws), run.random.stream},
+        phase,
+        run.accumulate,
         scratch};
     {
       const int64_t groups = (batch + plan.alignment - 1) / plan.alignment;
@@ -380,7 +378,10 @@ void Program<T>::run_thread(Team& team, int thread) {
       }
     }
     int line = 0;
-    for (size_t i = 0; i < stages_.size(); ++i) {
+    const size_t stages = phase + 1 < run.accumulate
+                              ? std::min(stages_.size(), size_t(update_stage_))
+                              : stages_.size();
+    for (size_t i = 0; i < stages; ++i) {
       const Stage& stage = stages_[i];
       if (!stage.rows.empty()) {
         run_rows(frame, stage, plan, thread, team.threads, times ? times + line : nullptr);
@@ -424,6 +425,14 @@ void Program<T>::run_thread(Team& team, int thread) {
 }
 
 template <class T>
+void Program<T>::set_profiling(bool on) {
+  profiling_ = on;
+  if (!on) return;
+  std::fill(times_.begin(), times_.end(), 0.0);
+  profiled_steps_ = 0;
+}
+
+template <class T>
 int64_t Program<T>::run(const Run& run) {
   if (run.samples <= 0) return 0;
   const int64_t batch = std::min(run.batch_size, run.samples);
@@ -436,6 +445,11 @@ int64_t Program<T>::run(const Run& run) {
   // Values without memory of the caller's stand in the program's own.
   for (size_t v = 0; v < values_.size(); ++v)
     if (own_[v]) pointers_[v] = static_cast<T*>(memory_.data()) + values_[v].offset;
+  int64_t* integers = static_cast<int64_t*>(integer_memory_.data());
+  for (size_t i = 0; i < integers_.size(); ++i) {
+    integers_[i] = integers;
+    integers += capacity_ * integer_columns_[i];
+  }
   for (Gather& g : gathers_) {
     const bool same = g.source.type == (sizeof(T) == 4 ? SourceType::f32 : SourceType::f64);
     g.copied = g.integer ? run.order || steps > 1 || g.source.type != SourceType::i64
@@ -452,6 +466,7 @@ int64_t Program<T>::run(const Run& run) {
   Team team{this, run, steps, &barrier, threads};
   if (threads == 1) {
     run_thread(team, 0);
+    if (profiling_) profiled_steps_ += team.completed;
     return team.completed;
   }
   run_together(
@@ -471,8 +486,10 @@ int64_t Program<T>::run(const Run& run) {
     make_plan(plans_[0], batch, 1);
     if (rest != batch) make_plan(plans_[1], rest, 1);
     run_thread(serial, 0);
+    if (profiling_) profiled_steps_ += serial.completed;
     return serial.completed;
   }
+  if (profiling_) profiled_steps_ += team.completed;
   return team.completed;
 }
 

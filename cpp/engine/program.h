@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,8 @@ struct Run {
   int64_t draws = 0;               // that each step takes
   double* losses = nullptr;        // a step each, or null
   bool stop_unless_finite = false;
+  int64_t accumulate = 1;  // steps that share an update
+  int64_t phase = 0;       // how many of those were done before this run
   /// Asked by the calling thread every few milliseconds; true ends the run after the step.
   bool (*interrupted)(void*) = nullptr;
   void* context = nullptr;
@@ -66,6 +69,8 @@ class Program {
   /// Row instructions added from here on are whole ones: on an array as on one row (1), or on all
   /// rows at once (2); 0 ends this.
   void set_once(int once) { once_ = once; }
+  /// Stages from this one on run once in Run::accumulate steps, in the last of them.
+  void set_update_stage(int stage) { update_stage_ = stage; }
 
   Operand operand(int value) const;
   /// Lets a value stand in memory of the caller's, which outlives every run.
@@ -99,7 +104,9 @@ class Program {
     double flops, bytes, nanoseconds;
   };
   std::vector<Line> lines(int64_t batch) const;
-  void set_profiling(bool on) { profiling_ = on; }
+  /// Starts to measure the time in each instruction, from 0, or stops.
+  void set_profiling(bool on);
+  int64_t profiled_steps() const { return profiled_steps_; }
   void set_block_rows(int64_t rows) { block_rows_ = rows; }
 
  private:
@@ -161,6 +168,7 @@ class Program {
   int loss_ = -1;
   int64_t repeat_ = 1;
   int once_ = 0;
+  int update_stage_ = std::numeric_limits<int>::max();
 
   int64_t capacity_ = 0, scratch_size_ = 0;
   int capacity_threads_ = 0;
@@ -169,6 +177,7 @@ class Program {
   int64_t block_rows_ = 0;
   bool profiling_ = false;
   std::vector<double> times_;  // by thread and line
+  int64_t profiled_steps_ = 0;
   int line_count_ = 0;
 };
 

@@ -71,17 +71,5 @@ void gather_integers(const Source& source, const int64_t* index, int64_t first, 
   });
 }
 
-int64_t first_outside(const Source& source, int64_t count, const std::vector<int64_t>& limits) {
-  const int64_t columns = int64_t(limits.size());
-  int64_t found = count;
-  with_type(source, [&](auto* data) {
-    for (int64_t i = 0; i < count && found == count; ++i) {
-      const int64_t limit = limits[size_t(i % columns)], element = int64_t(data[i]);
-      if (limit >= 0 && (element < 0 || element >= limit)) found = i;
-    }
-  });
-  return found;
-}
-
 }  // namespace engine
 }  // namespace mlpeak

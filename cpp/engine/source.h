@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace mlpeak {
 namespace engine {
@@ -24,10 +23,6 @@ void gather_rows(const Source& source, const int64_t* index, int64_t first, int6
                  int64_t ld);
 void gather_integers(const Source& source, const int64_t* index, int64_t first, int64_t count,
                      int64_t* to);
-
-/// The first of `count` integers that is not in [0, its column's limit), or count; a limit of -1
-/// allows any.
-int64_t first_outside(const Source& source, int64_t count, const std::vector<int64_t>& limits);
 
 }  // namespace engine
 }  // namespace mlpeak

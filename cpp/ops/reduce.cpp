@@ -9,7 +9,6 @@
 namespace mlpeak {
 namespace {
 
-constexpr int64_t kChunk = 4096;
 constexpr int64_t kRowChunk = 512;
 
 template <class T>
@@ -25,7 +24,7 @@ template <class T>
 void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double divisor, T* out) {
   const ReduceKernels<T>& kernel = kernels<T>().reduce;
   const double nanoseconds = double(outer) * double(count) * double(inner) * sizeof(T) / 32;
-  const int64_t length = inner == 1 ? kChunk : kRowChunk;
+  const int64_t length = inner == 1 ? kSumChunk : kRowChunk;
   const int64_t chunks = std::max<int64_t>(1, (count + length - 1) / length);
   std::vector<T> partial(size_t(outer * chunks * inner));
   // Task t is chunk t % chunks of slice t / chunks; it fills partial[t, 0:inner].
@@ -48,8 +47,8 @@ void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double di
 template <class T>
 T sum_adjacent(const T* x, int64_t n, double divisor) {
   double total = 0;
-  for (int64_t i = 0; i < n; i += kChunk)
-    total += double(kernels<T>().reduce.sum(x + i, std::min(kChunk, n - i)));
+  for (int64_t i = 0; i < n; i += kSumChunk)
+    total += double(kernels<T>().reduce.sum(x + i, std::min(kSumChunk, n - i)));
   return T(total / divisor);
 }
 

@@ -41,14 +41,17 @@ from mlpeak.grad_mode import (
 
 if TYPE_CHECKING:
     from mlpeak import cuda, data, io, nn, optim, reference, utils
+    from mlpeak.compiler import CompileError, compile
 
 __all__ = [
     *_creation,
     *_dtypes,
     *_functions,
     *_tensors,
+    "CompileError",
     "Generator",
     "__version__",
+    "compile",
     "config",
     "cuda",
     "data",
@@ -78,12 +81,15 @@ __all__ = [
 ]
 
 _LAZY = frozenset({"cuda", "data", "io", "nn", "optim", "reference", "utils"})
+_COMPILER = frozenset({"CompileError", "compile"})
 
 
 def __getattr__(name: str) -> object:
-    """Import a submodule at its first use, which keeps ``import mlpeak`` quick."""
+    """Import a submodule or the compiler at its first use, which keeps ``import mlpeak`` quick."""
     if name in _LAZY:
         return _importlib.import_module(f"mlpeak.{name}")
+    if name in _COMPILER:
+        return getattr(_importlib.import_module("mlpeak.compiler"), name)
     raise AttributeError(f"module 'mlpeak' has no attribute {name!r}")
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from mlpeak import _format, autograd, dtypes
+from mlpeak._core import note_change
 from mlpeak._device import CPU, check_device
 from mlpeak._device import device as _device
 from mlpeak._types import Array
@@ -104,6 +105,7 @@ class Tensor(Variable):
         if requires_grad:
             _check_can_require_grad(self._array)
         self._leaf_grad = _bool(requires_grad)
+        note_change()
         return self
 
     @property
@@ -190,6 +192,7 @@ class Tensor(Variable):
     @property
     def data(self) -> Tensor:
         """The values alone: shares the memory, and changes to it go unnoticed by backward."""
+        note_change()
         return self._make(self._array)
 
     @data.setter
@@ -197,10 +200,12 @@ class Tensor(Variable):
         if not isinstance(value, Tensor):
             raise TypeError(f"data is {type(value).__name__}; expected a Tensor")
         self._array = value._array
+        note_change()
 
     def bump_version(self) -> None:
         """Tell the tape that the memory was changed from outside, as an optimizer does."""
         self._version.value += 1
+        note_change()
 
     # memory
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mlpeak._core import note_change
 from mlpeak._types import Array
 from mlpeak.grad_mode import mode
 from mlpeak.ops.registry import Context, Op
@@ -327,6 +328,7 @@ def apply_inplace(op: Op, target: V, *others: Variable | None, **params: Any) ->
             f"{target._array.dtype}"
         )
     target._array[...] = result._array
+    note_change()
     if result._node is None:
         target._version.value += 1
         return target

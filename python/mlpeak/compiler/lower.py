@@ -2,8 +2,8 @@
 
 Each call becomes an instruction in a *stage*. In a stage threads first compute rows, each its own
 samples, then meet at a barrier and share what is made from all samples: gradients of weights, sums.
-A call's stage is the first in which all it reads is there, so a network without batch statistics has
-one stage, and the barrier in it is the only one of a step besides its end.
+A call's stage is the first in which all it reads is there, so a network without batch statistics
+has one stage, and the barrier in it is the only one of a step besides its end.
 
 `Lowering` holds the homes and the emitted instructions; how each call is lowered is in `rules`.
 """
@@ -90,8 +90,15 @@ class Lowering:
         float32 or float64: of all that is computed.
     updates : list of Update
         What becomes of gradients; a parameter without one has its gradient ignored.
-    keep_gradients : bool
-        Whether gradients are stored rather than used up at once, for clipping and accumulation.
+    clip_norm : float or None
+        The joint norm to which gradients are clipped before their update.
+    accumulate : int
+        Steps that share an update.
+    ema : float or None
+        The decay of the parameters' moving averages.
+    averages, sums : dict
+        From the id of a parameter to the arrays of its moving average and, with `accumulate`, of
+        the sum of its gradients.
     ignored : bool
         Whether targets may hold ``ignore_index``, so that a mean's divisor depends on them.
     """
@@ -99,10 +106,17 @@ class Lowering:
     graph: Graph
     dtype: np.dtype[Any]
     updates: list[Update] = field(default_factory=list)
-    keep_gradients: bool = False
+    clip_norm: float | None = None
+    accumulate: int = 1
+    ema: float | None = None
+    averages: dict[int, Array] = field(default_factory=dict)
+    sums: dict[int, Array] = field(default_factory=dict)
     ignored: bool = False
 
     def __post_init__(self) -> None:
+        #: Whether gradients wait in arrays for one update of all parameters.
+        self.update_once = self.clip_norm is not None or self.accumulate > 1
+        self.first_update_stage: int | None = None
         self.places: dict[int, Place] = {}
         self.arrays: list[tuple[Home, Array]] = []
         self.tensors: dict[int, tuple[Tensor, Home]] = {}
@@ -117,10 +131,11 @@ class Lowering:
         self.updated: list[Home] = []  # buffers that the step changes
         self.integer_parts: dict[int, tuple[Value, int, int]] = {}  # source, first column, how many
         self.least_batch = 1  # samples that a step takes at least
-        self.limits: dict[int, list[int | None]] = {}  # of indices: rows of the tables, by column
         self.done: set[int] = set()  # calls that an earlier one has taken in
         self.sources: dict[int, tuple[Home, bool]] = {}  # of inputs: home, whether integers
         self.integers: dict[int, Home] = {}
+        #: Of integers from outside: each column is in [0, bound), 0 for no bound, or is the second.
+        self.bounds: dict[int, tuple[list[int], int | None]] = {}
         self.read_rows: dict[Home, int] = {}  # last stage whose rows read it
         self.read_whole: dict[Home, int] = {}
         self.constants: dict[int, Array] = {}  # of values known now
@@ -252,7 +267,9 @@ class Lowering:
     def rows(self, value: Value, call: Call, adjacent: bool = True) -> Home:
         """Return the home of a value that has a row for each sample, copied out if it is spread."""
         if not is_rows(value.shape):
-            raise self.error(call, f"reads an array of shape {value.shape} where samples are expected")
+            raise self.error(
+                call, f"reads an array of shape {value.shape} where samples are expected"
+            )
         home = self.standard(value, call)
         if adjacent:
             home.adjacent = True
@@ -264,16 +281,25 @@ class Lowering:
             raise self.error(call, "reads samples where a parameter or a constant is expected")
         return self.standard(value, call)
 
-    def picks(self, value: Value, call: Call) -> tuple[Home, int, int]:
-        """Return integers from outside: their home, and which columns of it, from where how many."""
-        source, offset, count = self.integer_parts.get(
-            value.id, (value, 0, columns_of(value.shape))
-        )
-        return self._integers(source, call), offset, count
+    def picks(
+        self, value: Value, call: Call, upper: int, ignore_index: int | None = None
+    ) -> tuple[Home, int, int]:
+        """Return integers from outside below `upper`: a home, its first column and how many."""
+        source, first, count = self.integer_parts.get(value.id, (value, 0, columns_of(value.shape)))
+        home = self._integers(source, call)
+        uppers, ignored = self.bounds.get(source.id, ([0] * home.columns, ignore_index))
+        if ignored != ignore_index:
+            raise self.error(call, "ignores another class than an earlier loss of the same target")
+        for column in range(first, first + count):
+            uppers[column] = min(upper, uppers[column] or upper)
+        self.bounds[source.id] = uppers, ignore_index
+        return home, first, count
 
-    def integer(self, value: Value, call: Call) -> Home:
-        """Return the home of one integer a sample from outside: its class."""
-        home, _, _ = self.picks(value, call)
+    def integer(
+        self, value: Value, call: Call, upper: int, ignore_index: int | None = None
+    ) -> Home:
+        """Return the home of one integer a sample from outside: its class, below `upper`."""
+        home, _, _ = self.picks(value, call, upper, ignore_index)
         if home.columns != 1:
             raise self.error(call, f"takes one integer a sample; got {home.columns}")
         return home
@@ -320,7 +346,7 @@ class Lowering:
         tensor = self.tensor_of.get(value.id)
         updated = tensor is not None and any(u.tensor is tensor for u in self.updates)
         alone = not self.users.get(value.id) and self.wanted.get(value.id) == 1
-        if updated and alone and not self.keep_gradients:
+        if updated and alone and not self.update_once:
             self.pending.append((value, stage, emit, self.repeat))
             return
         emit(stage, self.result(value, stage), None)
@@ -340,7 +366,7 @@ class Lowering:
         return homes
 
     def destination(self, update: Update | None) -> tuple[int, int, list[int]]:
-        """Return the group, the parameter and the states of an update as the program numbers them."""
+        """Return an update's group, parameter and states as the program numbers them."""
         if update is None:
             return -1, -1, []
         _, home = self.tensors[id(update.tensor)]
@@ -353,16 +379,12 @@ class Lowering:
             return
         self.states(update)
         stage = self.update_stage(home, gradient.stage)
-        self.emit_whole(
-            stage,
-            (gradient,),
-            lambda p: p.update(
-                stage, gradient.number, *self.destination(update), update.tensor.numel()
-            ),
-        )
+        states = self.state_homes[id(update.tensor)]
+        size = update.tensor.numel()
+        self.whole(stage, (gradient,), "update", gradient, update.group, home, states, size)
         for weight in self.weights.values():
             if weight.home is home:
-                self.emit_whole(stage + 1, (), lambda p, w=weight: p.pack(stage + 1, w.number))
+                self.whole(stage + 1, (), "pack", weight)
 
     # ---- instructions ----
 
@@ -383,6 +405,15 @@ class Lowering:
             if home is not None:
                 self.read_whole[home] = max(self.read_whole.get(home, -1), stage)
         self.emitted.append((stage, emit, self.repeat, self.once))
+
+
+    def whole(self, stage: int, reads: tuple[Home | None, ...], name: str, *args: Any) -> None:
+        """Add the native instruction `name` on all samples; homes among `args` become numbers."""
+        self.emit_whole(stage, reads, lambda p: getattr(p, name)(stage, *(map(_numbered, args))))
+
+    def last_stage(self) -> int:
+        """Return the last stage that has an instruction."""
+        return max((stage for stage, *_ in self.emitted), default=0)
 
     def update_stage(self, home: Home, stage: int) -> int:
         """Return the first stage from `stage` on in which a parameter may change."""
@@ -418,8 +449,17 @@ class Lowering:
                 self.loss = self.standard(self.graph.loss, last)
             for value in self.graph.outputs:
                 if value is not None and self.graph.loss is None:
-                    self.rows(value, last)
+                    self.standard(value, last)
         finish(self)
+        graph = self.graph
+        for value in (*graph.inputs, *graph.targets, graph.sample_weight):
+            if value is not None and value.id not in self.sources:  # nothing reads it
+                home = self.integers.setdefault(value.id, Home(True, columns_of(value.shape)))
+                self.sources[value.id] = home, True
+
+    def source(self, value: Value) -> tuple[Home, bool]:
+        """Return where an array of the caller's goes, and whether as integers."""
+        return self.sources[value.id]
 
     def check_dtypes(self, call: Call) -> None:
         """Raise for what is computed in another dtype, and for the square of the batch size."""
@@ -448,10 +488,6 @@ class Lowering:
                 home.number = program.add_array(max(home.columns, 16 // size))
         for home in self.integers.values():
             home.number = program.add_integers(home.columns)
-        for value_id, limits in self.limits.items():
-            program.set_limits(
-                self.integers[value_id].number, [-1 if n is None else n for n in limits]
-            )
         program.set_least_batch(self.least_batch)
         for home, array in self.arrays:
             program.set_array(home.number, array)
@@ -469,6 +505,15 @@ class Lowering:
         program.set_once(0)
         for emit in self.tail:
             emit(program)
+        if self.first_update_stage is not None:
+            program.set_update_stage(self.first_update_stage)
         if self.graph.loss is not None:
             program.set_loss(self.loss.number)
         return program
+
+
+def _numbered(arg: Any) -> Any:
+    """Return what the program calls a home, a weight, or a list of homes; other things as is."""
+    if isinstance(arg, (Home, _Weight)):
+        return arg.number
+    return [_numbered(item) for item in arg] if isinstance(arg, list) else arg

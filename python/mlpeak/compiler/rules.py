@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mlpeak.compiler import rules_updates
 from mlpeak.compiler.graph import Call, RandomStep
 from mlpeak.compiler.layout import NOWHERE, Home, is_rows
 from mlpeak.compiler.lower import Lowering, Update
@@ -242,6 +243,9 @@ def _dropout(low: Lowering, call: Call) -> None:
 
 def finish(low: Lowering) -> None:
     """Emit the updates: those that a gradient's own instruction does, then those of arrays."""
+    if low.update_once:
+        rules_updates.finish(low)
+        return
     updates = {id(update.tensor): update for update in low.updates}
     for value, stage, emit, repeat in low.pending:
         update = updates[id(low.tensor_of[value.id])]
@@ -256,3 +260,4 @@ def finish(low: Lowering) -> None:
         if remaining is None:
             continue
         low.update_array(low.array(value, low.graph.calls[-1]), remaining)
+    rules_updates.average(low)

@@ -1,7 +1,7 @@
 """How the losses become instructions.
 
-The gradient of a loss and, over classes, its value are computed by rows; the total is a sum over all
-samples that follows. Where a mean's divisor depends on data it is made a stage earlier.
+The gradient of a loss and, over classes, its value are computed by rows; the total is a sum over
+all samples that follows. Where a mean's divisor depends on data it is made a stage earlier.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def _class_inputs(low: Lowering, call: Call, inputs: tuple[Value | None, ...]) -
     integers = target.dtype.kind in "iub"
     return {
         "input": low.rows(x, call),
-        "target": low.integer(target, call) if integers else NOWHERE,
+        "target": low.integer(target, call, x.shape[1], int(call.params["ignore_index"]))
+        if integers
+        else NOWHERE,
         "probabilities": NOWHERE if integers else low.rows(target, call),
         "class_weight": NOWHERE if weight is None else low.array(weight, call),
         "sample_weight": _column(low, sample_weight, call),

@@ -1,72 +1,40 @@
-"""How the native update of each optimizer is told its states and numbers."""
+"""What the native update of each optimizer needs: its name, its state, and what fixes its form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlpeak._tensor import Tensor
+from mlpeak._types import Array
 from mlpeak.compiler.errors import EAGER, CompileError
+from mlpeak.compiler.fingerprint import same
 from mlpeak.optim.adagrad import Adagrad
 from mlpeak.optim.adam import Adam, AdamW
 from mlpeak.optim.optimizer import Optimizer
 from mlpeak.optim.rmsprop import RMSprop
 from mlpeak.optim.sgd import SGD
 
+__all__ = ["Slot", "Updates", "check_optimizer", "form_of", "rule_of"]
+
 Group = dict[str, Any]
 State = dict[str, Any]
 
-__all__ = ["check_optimizer", "options_of", "rule_of", "state_names"]
-
-
-def _sgd(group: Group, state: State) -> dict[str, Any]:
-    return {
-        "lr": float(group["lr"]),
-        "momentum": group["momentum"],
-        "dampening": group["dampening"],
-        "weight_decay": group["weight_decay"],
-        "nesterov": group["nesterov"],
-        "maximize": group["maximize"],
-        "first": group["momentum"] != 0 and not state.get("started", False),
-    }
-
-
-def _adam(group: Group, state: State) -> dict[str, Any]:
-    return {
-        "step": state["step"] + 1,
-        "lr": float(group["lr"]),
-        "beta1": group["betas"][0],
-        "beta2": group["betas"][1],
-        "eps": group["eps"],
-        "weight_decay": group["weight_decay"],
-        "amsgrad": group["amsgrad"],
-        "decoupled": group["decoupled_weight_decay"],
-        "maximize": group["maximize"],
-    }
-
-
-def _rmsprop(group: Group, state: State) -> dict[str, Any]:
-    names = ("alpha", "eps", "weight_decay", "momentum", "maximize")
-    return {"lr": float(group["lr"]), **{name: group[name] for name in names}}
-
-
-def _adagrad(group: Group, state: State) -> dict[str, Any]:
-    names = ("lr_decay", "weight_decay", "eps", "maximize")
-    options = {name: group[name] for name in names}
-    return {"step": state["step"] + 1, "lr": float(group["lr"]), **options}
-
-
-_RULES: dict[type[Optimizer], tuple[str, Callable[[Group, State], dict[str, Any]]]] = {
-    SGD: ("sgd", _sgd),
-    Adam: ("adam", _adam),
-    AdamW: ("adam", _adam),
-    RMSprop: ("rmsprop", _rmsprop),
-    Adagrad: ("adagrad", _adagrad),
+_RULES: dict[type[Optimizer], str] = {
+    SGD: "sgd",
+    Adam: "adam",
+    AdamW: "adam",
+    RMSprop: "rmsprop",
+    Adagrad: "adagrad",
 }
 
 
 def check_optimizer(optimizer: Optimizer) -> None:
     """Raise CompileError for an optimizer whose update is not one of the native ones."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"compile: optimizer is {type(optimizer).__name__}; expected one of mlpeak.optim"
+        )
     if type(optimizer) not in _RULES:
         known = ", ".join(cls.__name__ for cls in _RULES)
         raise CompileError(
@@ -76,32 +44,145 @@ def check_optimizer(optimizer: Optimizer) -> None:
 
 def rule_of(optimizer: Optimizer) -> str:
     """Return the native update's name."""
-    return _RULES[type(optimizer)][0]
+    return _RULES[type(optimizer)]
 
 
-def options_of(optimizer: Optimizer, group: Group, state: State) -> dict[str, Any]:
-    """Return the numbers of the next update."""
-    return _RULES[type(optimizer)][1](group, state)
+def form_of(group: Group) -> tuple[bool, ...]:
+    """Return the options of a group that decide which state its update has."""
+    return (
+        group.get("momentum", 0) != 0,
+        bool(group.get("amsgrad", False)),
+        bool(group.get("centered", False)),
+    )
 
 
-def state_names(optimizer: Optimizer, group: Group) -> tuple[str | None, ...]:
+def _state_names(rule: str, group: Group) -> tuple[str | None, ...]:
     """Return the names of the state tensors, in the native update's order; None for one unused."""
-    rule = rule_of(optimizer)
+    momentum, amsgrad, centered = form_of(group)
     if rule == "sgd":
-        return ("momentum_buffer",) if group["momentum"] != 0 else ()
+        return ("momentum_buffer",) if momentum else ()
     if rule == "adam":
-        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
+        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if amsgrad else ()))
     if rule == "rmsprop":
         return (
             "square_avg",
-            "momentum_buffer" if group["momentum"] > 0 else None,
-            "grad_avg" if group["centered"] else None,
+            "momentum_buffer" if momentum else None,
+            "grad_avg" if centered else None,
         )
     return ("sum",)
 
 
-def state_tensors(optimizer: Optimizer, param: Tensor, group: Group) -> list[Tensor | None]:
-    """Return the state tensors of a parameter, made as the optimizer makes them at its first step."""
-    optimizer.start_state(param, group)
-    state = optimizer.state[param]
-    return [None if name is None else state[name] for name in state_names(optimizer, group)]
+@dataclass
+class Slot:
+    """Parameters of one group that have had equally many updates, so that they share numbers.
+
+    Attributes
+    ----------
+    group : dict
+        The optimizer's parameter group.
+    step : int
+        Updates that were made.
+    first : bool
+        Whether the next update is the first with momentum.
+    states : list of dict
+        Of the parameters.
+    """
+
+    group: Group
+    step: int
+    first: bool
+    states: list[State] = field(default_factory=list)
+
+
+class Updates:
+    """The slots of an optimizer and the state arrays of its parameters, as a program wants them.
+
+    The state of a parameter that was never updated is made here, and entered into the optimizer by
+    `commit`, once an update was made.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    wanted : set of int
+        The ids of the parameters that get a gradient.
+    """
+
+    def __init__(self, optimizer: Optimizer, wanted: set[int]) -> None:
+        self.optimizer = optimizer
+        self.slots: list[Slot] = []
+        #: (parameter, slot, state arrays)
+        self.members: list[tuple[Tensor, int, list[Array | None]]] = []
+        self._fresh: list[tuple[Tensor, State]] = []
+        self._counted = 0
+        self._seen = self._snapshot()
+        rule = rule_of(optimizer)
+        numbers: dict[tuple[int, int, bool], int] = {}
+        for g, group in enumerate(optimizer.param_groups):
+            for param in group["params"]:
+                if id(param) not in wanted:
+                    continue
+                first = rule == "sgd" and (
+                    optimizer._state.get(param, {}).get("momentum_buffer") is None
+                )
+                state = self._state(param, group)
+                step = state.get("step", 0)
+                number = numbers.setdefault((g, step, first), len(numbers))
+                if number == len(self.slots):
+                    self.slots.append(Slot(group, step, first))
+                self.slots[number].states.append(state)
+                arrays = [
+                    None if name is None else state[name]._array
+                    for name in _state_names(rule, group)
+                ]
+                self.members.append((param, number, arrays))
+
+    def _state(self, param: Tensor, group: Group) -> State:
+        """Return a parameter's state, complete; the optimizer does not know what is new in it."""
+        states = self.optimizer._state
+        known = states.get(param)
+        states[param] = dict(known or {})
+        try:
+            self.optimizer.start_state(param, group)
+            state = states[param]
+        finally:
+            if known is None:
+                del states[param]
+            else:
+                states[param] = known
+        if known is not None and known.keys() == state.keys():
+            return known
+        self._fresh.append((param, state))
+        return state
+
+    def commit(self, updates: int) -> None:
+        """Enter what `updates` updates since the program was built have changed."""
+        done = updates - self._counted
+        if done == 0:
+            return
+        for param, state in self._fresh:
+            self.optimizer._state[param] = state
+        self._fresh = []
+        for slot in self.slots:
+            slot.step += done
+            for state in slot.states:
+                if "step" in state:
+                    state["step"] += done
+        self._counted = updates
+        self.optimizer._step_called = True
+        self._seen = self._snapshot()
+
+    def _snapshot(self) -> list[Any]:
+        """Return what the slots depend on: groups, forms, and the states that are entered."""
+        found: list[Any] = []
+        for group in self.optimizer.param_groups:
+            found.append(group)
+            found += form_of(group)
+            for param in group["params"]:
+                found.append(param)
+                for value in self.optimizer._state.get(param, {}).values():
+                    found.append(value._array if isinstance(value, Tensor) else value)
+        return found
+
+    def is_current(self) -> bool:
+        """Whether groups and states are still those that the slots were made from."""
+        return same(self._seen, self._snapshot())

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, TypeVar, overload
 
+from mlpeak._core import note_change
 from mlpeak.nn.module import Module, _indent
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
@@ -47,7 +48,7 @@ class _Indexed(Module):
     def __delitem__(self, index: int | slice) -> None:
         keys = list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]
         for key in keys:
-            del self._modules[key]
+            delattr(self, key)
         if all(key.isdecimal() for key in self._modules):
             self._renumber(list(self))
 
@@ -183,7 +184,9 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
-        del self._modules[key]
+        if key not in self._modules:
+            raise KeyError(key)
+        delattr(self, key)
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -196,6 +199,7 @@ class ModuleDict(Module):
 
     def clear(self) -> None:
         """Remove all children."""
+        note_change()
         self._modules.clear()
 
     def pop(self, key: str) -> Any:

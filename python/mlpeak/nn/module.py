@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from mlpeak import dtypes
+from mlpeak._core import note_change
 from mlpeak._tensor import Tensor
 from mlpeak.nn import _state
 from mlpeak.nn.parameter import Parameter
@@ -78,6 +79,7 @@ class Module:
     # attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
+        note_change()
         own = self.__dict__
         if isinstance(value, (Parameter, Module)):
             kind = "parameters" if isinstance(value, Parameter) else "module"
@@ -119,6 +121,7 @@ class Module:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
+        note_change()
         for registry in _REGISTRIES:
             if name in self.__dict__[registry]:
                 del self.__dict__[registry][name]
@@ -159,6 +162,7 @@ class Module:
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
                 "(mlpeak.nn.Parameter or None required)"
             )
+        note_change()
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -181,6 +185,7 @@ class Module:
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
                 "(mlpeak.Tensor or None required)"
             )
+        note_change()
         self._buffers[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -192,6 +197,7 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_new_name("module", name)
+        note_change()
         self._modules[name] = module
 
     def register_module(self, name: str, module: Module | None) -> None:

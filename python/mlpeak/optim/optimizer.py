@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import warnings
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from mlpeak._core import note_change
 from mlpeak._tensor import Tensor, from_numpy
 from mlpeak._types import Array
 from mlpeak.grad_mode import enable_grad
@@ -18,6 +20,13 @@ from mlpeak.nn._state import as_array, zero_grad
 __all__ = ["Optimizer"]
 
 Params = Iterable[Any]
+
+
+class Follower(Protocol):
+    """What changes an optimizer's state behind its back, and can bring it up to date."""
+
+    def flush(self) -> None:
+        """Write what is still to be counted into the state."""
 
 
 class Optimizer:
@@ -37,8 +46,6 @@ class Optimizer:
     ----------
     param_groups : list of dict
         Each holds ``"params"`` and the options.
-    state : dict
-        For each parameter, what the optimizer remembers.
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -48,7 +55,8 @@ class Optimizer:
                 f"dicts, but got {type(params).__name__}"
             )
         self.defaults = defaults
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
         if not groups:
@@ -57,6 +65,26 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+
+    @property
+    def state(self) -> defaultdict[Tensor, dict[str, Any]]:
+        """For each parameter, what the optimizer remembers."""
+        for follower in self._followers:
+            follower.flush()
+        note_change()
+        return self._state
+
+    @state.setter
+    def state(self, value: defaultdict[Tensor, dict[str, Any]]) -> None:
+        self._state = value
+        note_change()
+
+    def follow(self, follower: Follower) -> None:
+        """Let a compiled step, which counts its updates itself, be asked for them by `state`."""
+        self._followers.add(follower)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": self.state, "_followers": weakref.WeakSet()}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, as when a frozen layer is released.
@@ -101,6 +129,7 @@ class Optimizer:
         if any(id(param) in ids for other in self.param_groups for param in other["params"]):
             raise ValueError("some parameters appear in more than one parameter group")
         self.param_groups.append(group)
+        note_change()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.

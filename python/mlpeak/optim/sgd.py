@@ -85,14 +85,17 @@ class SGD(Optimizer):
             },
         )
 
+    def start_state(self, param: Tensor, group: dict[str, Any]) -> None:
+        """Make the momentum buffer, if there is momentum, unless it is there."""
+        if group["momentum"] != 0 and self.state[param].get("momentum_buffer") is None:
+            self.state[param]["momentum_buffer"] = buffer(param)
+
     def _update(self, param: Tensor, array: Array, grad: Array, group: dict[str, Any]) -> None:
         momentum_buffer, first = None, False
         if group["momentum"] != 0:
-            state = self.state[param]
-            first = state.get("momentum_buffer") is None
-            if first:
-                state["momentum_buffer"] = buffer(param)
-            momentum_buffer = state["momentum_buffer"]._array
+            first = self.state[param].get("momentum_buffer") is None
+            self.start_state(param, group)
+            momentum_buffer = self.state[param]["momentum_buffer"]._array
         kernels.sgd(
             array,
             grad,

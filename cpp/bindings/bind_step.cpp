@@ -1,0 +1,458 @@
+// A program with all that one call of a step needs: which arrays to expect, whose options to read,
+// which counters to move. The call of a small net is bound by this file, so it is written against
+// Python's C interface where that is quicker, and gives up (returns None) whenever something is
+// unusual: mlpeak.compiler then looks at it in Python, with an error or a new program.
+#include <atomic>
+#include <optional>
+
+#include "bindings/changes.h"
+#include "bindings/group_options.h"
+#include "bindings/program.h"
+
+namespace mlpeak {
+namespace bindings {
+namespace {
+
+using namespace engine;
+using namespace py::literals;
+
+struct Interned {
+  PyObject* value = PyUnicode_InternFromString("value");
+  PyObject* seed = PyUnicode_InternFromString("_seed");
+  PyObject* step = PyUnicode_InternFromString("_step");
+};
+const Interned& interned() {
+  static const Interned names;
+  return names;
+}
+
+/// The type of an array's elements, if a program can read it.
+std::optional<SourceType> source_type(const py::array& array) {
+  const py::dtype dtype = array.dtype();
+  const char order = dtype.byteorder();
+  if (order != '=' && order != '|') return std::nullopt;
+  const char kind = dtype.kind();
+  switch (dtype.itemsize()) {
+    case 1:
+      if (kind == 'i') return SourceType::i8;
+      if (kind == 'u' || kind == 'b') return SourceType::u8;
+      break;
+    case 2:
+      if (kind == 'i') return SourceType::i16;
+      if (kind == 'u') return SourceType::u16;
+      break;
+    case 4:
+      if (kind == 'f') return SourceType::f32;
+      if (kind == 'i') return SourceType::i32;
+      if (kind == 'u') return SourceType::u32;
+      break;
+    case 8:
+      if (kind == 'f') return SourceType::f64;
+      if (kind == 'i') return SourceType::i64;
+  }
+  return std::nullopt;
+}
+bool is_float(SourceType type) {
+  return type == SourceType::f32 || type == SourceType::f64;
+}
+
+py::object get(PyObject* object, PyObject* name) {
+  PyObject* found = PyObject_GetAttr(object, name);
+  if (!found) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(found);
+}
+void set(PyObject* object, PyObject* name, const py::object& value) {
+  if (PyObject_SetAttr(object, name, value.ptr())) throw py::error_already_set();
+}
+
+/// An array that the caller hands over: (batch, *shape).
+struct Expected {
+  int value;
+  bool integer;
+  std::vector<int64_t> shape;
+  int64_t columns;
+  std::vector<int64_t> uppers;  // integers are in [0, upper of their column), 0 for any, or
+  bool ignores;                 // ignore_index
+  int64_t ignore_index;
+};
+
+struct Output {
+  int value;
+  bool rows;
+  std::vector<int64_t> shape;  // of a sample, or of the whole
+};
+
+/// What is wrong with integers: where the first illegal one stands, whether any is ignored.
+struct Scan {
+  int64_t illegal = -1;
+  bool ignored = false;
+};
+
+template <class I>
+Scan scan(const I* x, int64_t n, const std::vector<int64_t>& uppers, int64_t ignore_index) {
+  Scan found;
+  const auto columns = int64_t(uppers.size());
+  for (int64_t i = 0; i < n; ++i) {
+    const auto v = int64_t(x[i]);
+    const int64_t upper = uppers[size_t(columns == 1 ? 0 : i % columns)];
+    if (upper == 0 || (v >= 0 && v < upper && v != ignore_index)) continue;
+    if (v == ignore_index) {
+      found.ignored = true;
+    } else {
+      found.illegal = i;
+      return found;
+    }
+  }
+  return found;
+}
+
+Scan scan(const py::array& array, const std::vector<int64_t>& uppers, int64_t ignore_index) {
+  const auto run = [&](auto type) {
+    return scan(static_cast<const decltype(type)*>(array.data()), array.size(), uppers,
+                ignore_index);
+  };
+  switch (*source_type(array)) {
+    case SourceType::i8:
+      return run(int8_t());
+    case SourceType::u8:
+      return run(uint8_t());
+    case SourceType::i16:
+      return run(int16_t());
+    case SourceType::u16:
+      return run(uint16_t());
+    case SourceType::i32:
+      return run(int32_t());
+    case SourceType::u32:
+      return run(uint32_t());
+    case SourceType::i64:
+      return run(int64_t());
+    default:
+      return {};
+  }
+}
+
+bool poll_signals(void*) {
+  py::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
+class Step {
+ public:
+  Step(py::object program, const py::list& expected, py::object generator, int64_t draws,
+       uint32_t stream, int64_t accumulate)
+      : program_(std::move(program)),
+        native_(program_.cast<PyProgram&>()),
+        generator_(std::move(generator)),
+        draws_(draws),
+        stream_(stream),
+        accumulate_(accumulate) {
+    for (const py::handle item : expected) {
+      const auto d = py::reinterpret_borrow<py::dict>(item);
+      Expected e = {d["value"].cast<int>(),
+                    d["integer"].cast<bool>(),
+                    d["shape"].cast<std::vector<int64_t>>(),
+                    1,
+                    d["uppers"].cast<std::vector<int64_t>>(),
+                    d["ignores"].cast<bool>(),
+                    d["ignore_index"].cast<int64_t>()};
+      for (const int64_t n : e.shape) e.columns *= n;
+      expected_.push_back(e);
+    }
+  }
+
+  void add_group(const py::dict& group, const std::string& rule, int64_t step, bool first) {
+    groups_.emplace_back(group, rule, step, first);
+  }
+  void add_output(int value, bool rows, const std::vector<int64_t>& shape) {
+    outputs_.push_back({value, rows, shape});
+  }
+  /// Whose `value` counts the changes of a tensor that the program reads; moved if it is `written`.
+  void watch(py::object version, bool written) {
+    watched_.push_back({std::move(version), py::none(), written});
+  }
+
+  /// An integer that grows by `increment` a step.
+  void add_counter(const py::array_t<int64_t>& counter, int64_t increment) {
+    counters_.push_back({counter, increment});
+  }
+
+  /// All is as the program was built for, from now on.
+  void arm() {
+    armed_ = change_count();
+    for (Watched& w : watched_) w.seen = get(w.version.ptr(), interned().value);
+  }
+  int64_t updates() const { return updates_; }
+  void set_phase(int64_t phase) { phase_ = phase; }
+  int64_t phase() const { return phase_; }
+
+  /// The loss of one step, or None.
+  py::object call(const py::handle& x, const py::handle& y, const py::handle& sample_weight) {
+    if (!is_armed()) return py::none();
+    PyObject* found[kMost];
+    size_t count = 0;
+    const auto append = [&](const py::handle& h) {
+      if (!PyTuple_CheckExact(h.ptr())) {
+        if (count < kMost) found[count++] = h.ptr();
+        return;
+      }
+      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(h.ptr()); ++i)
+        if (count < kMost) found[count++] = PyTuple_GET_ITEM(h.ptr(), i);
+    };
+    append(x);
+    append(y);
+    if (!sample_weight.is_none()) append(sample_weight);
+    if (count != expected_.size()) return py::none();
+    int64_t batch = -1;
+    for (size_t i = 0; i < count; ++i)
+      if (!accepts(expected_[i], found[i], batch)) return py::none();
+    if (batch < 1) return py::none();
+    for (size_t i = 0; i < count; ++i) {
+      const Expected& e = expected_[i];
+      if (e.uppers.empty()) continue;
+      const Scan s = scan(py::reinterpret_borrow<py::array>(found[i]), e.uppers, e.ignore_index);
+      if (s.illegal >= 0 || (s.ignored && !e.ignores)) return py::none();
+    }
+    Busy busy(*this);
+    for (size_t i = 0; i < count; ++i)
+      bind(expected_[i], py::reinterpret_borrow<py::array>(found[i]), 1.0);
+    double loss = 0;
+    Run run;
+    run.samples = run.batch_size = batch;
+    run.losses = &loss;
+    execute(run);
+    return py::float_(loss);
+  }
+
+  /// Steps over whole arrays that were checked; returns how many were completed.
+  int64_t run(const py::tuple& arrays, const std::vector<double>& scales, int64_t samples,
+              int64_t batch_size, const std::optional<py::array>& order,
+              const std::optional<py::array>& losses, bool stop_unless_finite, bool poll) {
+    Busy busy(*this);
+    for (size_t i = 0; i < expected_.size(); ++i)
+      bind(expected_[i], py::reinterpret_borrow<py::array>(arrays[i]), scales[i]);
+    Run run;
+    run.samples = samples;
+    run.batch_size = batch_size;
+    run.order = order ? static_cast<const int64_t*>(order->data()) : nullptr;
+    run.losses = losses ? static_cast<double*>(const_cast<void*>(losses->data())) : nullptr;
+    run.stop_unless_finite = stop_unless_finite;
+    if (poll) run.interrupted = poll_signals;
+    const int64_t completed = execute(run);
+    if (PyErr_Occurred()) throw py::error_already_set();
+    return completed;
+  }
+
+  /// The outputs for x, new arrays or `out`; None if something is unusual.
+  py::object forward(const py::handle& x, const py::handle& out) {
+    if (!is_armed() || expected_.size() != 1 || outputs_.size() != 1) return py::none();
+    int64_t batch = -1;
+    if (!accepts(expected_[0], x.ptr(), batch) || batch < 1) return py::none();
+    if (!expected_[0].uppers.empty() &&
+        scan(py::reinterpret_borrow<py::array>(x), expected_[0].uppers, -1).illegal >= 0)
+      return py::none();
+    const Output& o = outputs_[0];
+    if (!o.rows) return py::none();
+    py::object result;
+    if (out.is_none()) {
+      result = new_array(o, batch);
+    } else {
+      int64_t rows = -1;
+      const Expected like = {0, false, o.shape, 1, {}, false, 0};
+      if (!accepts(like, out.ptr(), rows) || rows != batch) return py::none();
+      const auto array = py::reinterpret_borrow<py::array>(out);
+      if (array.itemsize() != itemsize() || array.dtype().kind() != 'f' || !array.writeable())
+        return py::none();
+      result = py::reinterpret_borrow<py::object>(out);
+    }
+    Busy busy(*this);
+    bind(expected_[0], py::reinterpret_borrow<py::array>(x), 1.0);
+    set_result(o.value, py::reinterpret_borrow<py::array>(result));
+    Run run;
+    run.samples = run.batch_size = batch;
+    execute(run);
+    return result;
+  }
+
+  /// Forward over whole arrays that were checked, in batches, into one array an output.
+  void predict(const py::tuple& arrays, const std::vector<double>& scales, int64_t samples,
+               int64_t batch_size, const py::list& results, bool poll) {
+    for (size_t i = 0; i < outputs_.size(); ++i)
+      set_result(outputs_[i].value, py::reinterpret_borrow<py::array>(results[i]));
+    run(arrays, scales, samples, batch_size, std::nullopt, std::nullopt, false, poll);
+  }
+
+ private:
+  static constexpr size_t kMost = 16;
+
+  struct Watched {
+    py::object version, seen;
+    bool written;
+  };
+  struct Counter {
+    py::array_t<int64_t> array;
+    int64_t increment;
+  };
+  /// Marks the step as running; its memory is one thread's at a time.
+  struct Busy {
+    explicit Busy(Step& step) : step(step) {
+      if (step.busy_.exchange(true))
+        throw std::runtime_error(
+            "step: is running in another thread; compile one step for each thread");
+    }
+    ~Busy() { step.busy_ = false; }
+    Step& step;
+  };
+
+  bool is_armed() const {
+    if (armed_ != change_count()) return false;
+    for (const Watched& w : watched_)
+      if (get(w.version.ptr(), interned().value).ptr() != w.seen.ptr()) return false;
+    return true;
+  }
+
+  static bool accepts(const Expected& e, PyObject* object, int64_t& batch) {
+    if (!py::isinstance<py::array>(object)) return false;
+    const auto array = py::reinterpret_borrow<py::array>(object);
+    if (!(array.flags() & py::array::c_style) || array.ndim() != int(e.shape.size()) + 1)
+      return false;
+    for (size_t d = 0; d < e.shape.size(); ++d)
+      if (array.shape(int(d) + 1) != e.shape[d]) return false;
+    if (batch >= 0 && array.shape(0) != batch) return false;
+    batch = array.shape(0);
+    const auto type = source_type(array);
+    return type && !(e.integer && is_float(*type));
+  }
+
+  void bind(const Expected& e, const py::array& array, double scale) {
+    Source source;
+    source.data = array.data();
+    source.type = *source_type(array);
+    source.columns = e.columns;
+    source.scale = scale;
+    native_.visit([&](auto& p) {
+      if (e.integer)
+        p.set_integer_source(e.value, source);
+      else
+        p.set_source(e.value, source);
+    });
+  }
+
+  py::ssize_t itemsize() {
+    return native_.visit(
+        [](auto& p) { return py::ssize_t(sizeof(typename std::decay_t<decltype(p)>::Element)); });
+  }
+  py::array new_array(const Output& o, int64_t batch) {
+    std::vector<py::ssize_t> shape;
+    if (o.rows) shape.push_back(batch);
+    shape.insert(shape.end(), o.shape.begin(), o.shape.end());
+    return native_.visit([&](auto& p) -> py::array {
+      return py::array_t<typename std::decay_t<decltype(p)>::Element>(shape);
+    });
+  }
+  void set_result(int value, const py::array& out) {
+    native_.visit([&](auto& p) {
+      using T = typename std::decay_t<decltype(p)>::Element;
+      p.set_result(value, static_cast<T*>(const_cast<void*>(out.data())));
+    });
+  }
+
+  /// Runs with the options of the groups and the state of the generator, and moves all counters.
+  int64_t execute(Run& run) {
+    const int64_t rest = run.samples % run.batch_size;
+    const int64_t least = rest > 0 ? rest : run.batch_size;
+    if (least < native_.least_batch)
+      throw py::value_error("step: x has a batch of " + std::to_string(least) +
+                            " samples; expected " + std::to_string(native_.least_batch) +
+                            " or more for batch norm");
+    UpdateOptions options;
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      groups_[g].read(options);
+      native_.visit([&](auto& p) { p.set_group(int(g), options); });
+    }
+    run.accumulate = accumulate_;
+    run.phase = phase_;
+    run.draws = draws_;
+    py::object step;
+    if (draws_) {
+      step = get(generator_.ptr(), interned().step);
+      run.random = {get(generator_.ptr(), interned().seed).cast<uint64_t>(), step.cast<uint64_t>(),
+                    stream_};
+    }
+    const int64_t completed = native_.visit([&](auto& p) {
+      py::gil_scoped_release release;
+      return p.run(run);
+    });
+    if (draws_)
+      set(generator_.ptr(), interned().step,
+          py::int_(step.cast<uint64_t>() + uint64_t(completed * draws_)));
+    const int64_t done = (phase_ + completed) / accumulate_;
+    phase_ = (phase_ + completed) % accumulate_;
+    updates_ += done;
+    for (GroupOptions& group : groups_) group.advance(done);
+    for (Counter& c : counters_) *c.array.mutable_data() += c.increment * completed;
+    for (Watched& w : watched_)
+      if (w.written) {
+        w.seen = py::int_(w.seen.cast<int64_t>() + completed);
+        set(w.version.ptr(), interned().value, w.seen);
+      }
+    return completed;
+  }
+
+  py::object program_;
+  PyProgram& native_;
+  py::object generator_;
+  int64_t draws_;
+  uint32_t stream_;
+  int64_t accumulate_, phase_ = 0, updates_ = 0;
+  std::vector<Expected> expected_;
+  std::vector<Output> outputs_;
+  std::vector<GroupOptions> groups_;
+  std::vector<Watched> watched_;
+  std::vector<Counter> counters_;
+  int64_t armed_ = -1;
+  std::atomic<bool> busy_{false};
+};
+
+}  // namespace
+
+void init_step(py::module_& m) {
+  m.def("changes", [] { return change_count(); });
+  m.def(
+      "scan_integers",
+      [](const py::array& array, const std::vector<int64_t>& uppers, int64_t ignore_index) {
+        const Scan s = scan(array, uppers, ignore_index);
+        return py::make_tuple(s.illegal, s.ignored);
+      },
+      "array"_a, "uppers"_a, "ignore_index"_a,
+      "(position of the first integer outside [0, upper of its column) or -1, whether any is "
+      "ignore_index)");
+  py::class_<Step>(m, "Step", "A bound program; see mlpeak.compiler.")
+      .def(py::init<py::object, py::list, py::object, int64_t, uint32_t, int64_t>(), "program"_a,
+           "expected"_a, "generator"_a, "draws"_a, "stream"_a, "accumulate"_a)
+      .def("add_group", &Step::add_group, "group"_a, "rule"_a, "step"_a, "first"_a)
+      .def("add_output", &Step::add_output, "value"_a, "rows"_a, "shape"_a)
+      .def("watch", &Step::watch, "version"_a, "written"_a)
+      .def("add_counter", &Step::add_counter, "counter"_a, "increment"_a)
+      .def("arm", &Step::arm)
+      .def_property_readonly("updates", &Step::updates)
+      .def_property("phase", &Step::phase, &Step::set_phase)
+      .def("call", &Step::call, "x"_a, "y"_a, "sample_weight"_a)
+      .def("forward", &Step::forward, "x"_a, "out"_a)
+      .def("run", &Step::run, "arrays"_a, "scales"_a, "samples"_a, "batch_size"_a, "order"_a,
+           "losses"_a, "stop_unless_finite"_a, "poll"_a)
+      .def("predict", &Step::predict, "arrays"_a, "scales"_a, "samples"_a, "batch_size"_a,
+           "results"_a, "poll"_a);
+  // counted so often by eager code that pybind11's dispatch would be felt
+  static PyMethodDef functions[] = {
+      {"note_change",
+       [](PyObject*, PyObject*) -> PyObject* {
+         ++change_count();
+         Py_RETURN_NONE;
+       },
+       METH_NOARGS, "Count a change that compiled steps must look at."},
+      {nullptr, nullptr, 0, nullptr}};
+  if (PyModule_AddFunctions(m.ptr(), functions)) throw py::error_already_set();
+}
+
+}  // namespace bindings
+}  // namespace mlpeak
