@@ -253,8 +253,8 @@ class Lowering:
     def check_source(self, value: Value, call: Call, integer: bool) -> None:
         """Raise if what the caller gives is wanted both as classes and as numbers."""
         if value.id in self.sources and self.sources[value.id][1] != integer:
-            raise self.error(call, f"reads {value.kind} {value.index} both as classes or indices and "
-                             "as numbers; expected one of them, give it twice")  # fmt: skip
+            what = f"{value.kind} {value.index}"
+            raise self.error(call, f"reads {what} as indices and as numbers; give it twice")
 
     def standard(self, value: Value, call: Call) -> Home:
         """Return the home of a value in which its elements stand in order, copied if need be."""
@@ -405,7 +405,6 @@ class Lowering:
             if home is not None:
                 self.read_whole[home] = max(self.read_whole.get(home, -1), stage)
         self.emitted.append((stage, emit, self.repeat, self.once))
-
 
     def whole(self, stage: int, reads: tuple[Home | None, ...], name: str, *args: Any) -> None:
         """Add the native instruction `name` on all samples; homes among `args` become numbers."""

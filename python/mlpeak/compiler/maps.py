@@ -1,4 +1,4 @@
-"""Element-wise maps on views: by rows where every sample needs its own rows alone, else as a whole."""
+"""Element-wise maps on views: by rows where each sample needs its own rows alone, or as a whole."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ MOST_DIMS = 8
 
 #: The operations with a loop of their own on plain rows.
 PLAIN = frozenset(
-    "add subtract multiply divide maximum minimum negative absolute sign square sqrt reciprocal copy"
-    " less less_equal greater greater_equal equal not_equal".split()
-)
+    ("add", "subtract", "multiply", "divide", "maximum", "minimum", "negative", "absolute", "sign",
+     "square", "sqrt", "reciprocal", "copy", "less", "less_equal", "greater", "greater_equal",
+     "equal", "not_equal")
+)  # fmt: skip
 
 
 class View(NamedTuple):
@@ -100,9 +101,7 @@ def _spread(shape: Shape, view: View) -> Spread | None:
             return Spread.ROWS if columns == home.columns else Spread.COLUMN
         return Spread.NUMBER
     usual = contiguous(shape)[1:]
-    same = all(
-        s == u for s, u, n in zip(strides[1:], usual, shape[1:], strict=True) if n != 1
-    )
+    same = all(s == u for s, u, n in zip(strides[1:], usual, shape[1:], strict=True) if n != 1)
     if not same or offset != ZERO or home.columns != columns:
         return None
     return Spread.ROWS if home.rows else Spread.ROW

@@ -13,18 +13,19 @@ from mlpeak.compiler.rules import rule
 UFUNCS = {
     f"np.{name}": name
     for name in (
-        "add subtract multiply divide maximum minimum negative absolute sign square sqrt reciprocal"
-        " less less_equal greater greater_equal equal not_equal floor ceil trunc rint remainder"
-        " isnan isinf isfinite signbit"
-    ).split()
-}
+        "add", "subtract", "multiply", "divide", "maximum", "minimum", "negative", "absolute",
+        "sign", "square", "sqrt", "reciprocal", "less", "less_equal", "greater", "greater_equal",
+        "equal", "not_equal", "floor", "ceil", "trunc", "rint", "remainder", "isnan", "isinf",
+        "isfinite", "signbit",
+    )
+}  # fmt: skip
 LOGICAL = {
     f"np.{prefix}_{name}": f"bitwise_{name}"
     for prefix in ("bitwise", "logical")
     for name in ("and", "or", "xor")
 }
 NOT = {"np.invert": "invert", "np.logical_not": "invert"}
-COMPARISONS = frozenset("less less_equal greater greater_equal equal not_equal".split())
+COMPARISONS = frozenset(["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"])
 
 
 def operands(low: Lowering, call: Call) -> list[tuple[Place, tuple[int, ...]]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlpeak.compiler.along import emit_along, emit_product
 from mlpeak.compiler.graph import Call, Shape, Value
-from mlpeak.compiler.layout import ONE, ZERO, Home, Length, Place, contiguous, has_batch, is_rows
-from mlpeak.compiler.layout import length_of
+from mlpeak.compiler.layout import ZERO, Home, contiguous, has_batch
 from mlpeak.compiler.lower import Lowering
 from mlpeak.compiler.maps import View, emit_map, map_rows
 from mlpeak.compiler.rules import rule
@@ -22,65 +22,6 @@ NAMES = {
     "np.add.accumulate": "add.accumulate",
     "np.multiply.accumulate": "multiply.accumulate",
 }
-
-
-def _product(shape: Shape) -> Length:
-    size = ONE
-    for n in shape:
-        product = size.times(length_of(n))
-        assert product is not None
-        size = product
-    return size
-
-
-def emit_along(
-    low: Lowering,
-    call: Call,
-    name: str,
-    first: int,
-    last: int | None = None,
-    value: Value | None = None,
-    home: Home | None = None,
-    shape: Shape | None = None,
-    second: Value | None = None,
-    indices: Sequence[int] = (),
-) -> None:
-    """Add what runs along the axes `first` to `last` of the first input, which are neighbours.
-
-    Another array of another `shape`, in a `home` of its own, may stand for the first input.
-    """
-    value = call.inputs[0] if value is None else value
-    assert value is not None
-    result = result_of(call)
-    if shape is None:
-        shape = value.shape
-    if home is None:
-        home = low.standard(value, call)
-    last = first if last is None else last
-    other = None if second is None else low.standard(second, call)
-    outer, count, inner = (
-        _product(part) for part in (shape[:first], shape[first : last + 1], shape[last + 1 :])
-    )
-    rows = is_rows(shape) and first > 0
-    if rows:
-        outer = Length(outer.per_sample)
-    homes = (home,) if other is None else (home, other)
-    for h in homes:
-        h.adjacent = True
-    stage = low.stage_for(result, *homes)
-    if stage < 0:  # needs scratch memory, which there is in steps alone
-        stage = 0
-    y = low.result(result, stage, whole=not rows)
-    y.adjacent = True
-    emit = low.emit_rows if rows else low.emit_whole
-    emit(
-        stage,
-        homes,
-        lambda p: p.along(
-            stage, rows, name, tuple(outer), tuple(count), tuple(inner), list(indices), home.number,
-            -1 if other is None else other.number, y.number,
-        ),
-    )  # fmt: skip
 
 
 def _axes(call: Call, dims: int) -> list[int]:
@@ -128,19 +69,5 @@ def _matmul(low: Lowering, call: Call) -> None:
     a, b = call.inputs
     assert a is not None
     assert b is not None
-    if len(a.shape) != 2 or len(b.shape) != 2:
-        raise low.error(call, f"multiplies shapes {a.shape} and {b.shape}; expected two matrices")
-    result = result_of(call)
-    left, right = low.standard(a, call), low.standard(b, call)
-    left.adjacent = right.adjacent = True
     transposed = bool(call.params["transpose_a"]), bool(call.params["transpose_b"])
-    m, n = (tuple(length_of(length)) for length in result.shape)
-    k = tuple(length_of(a.shape[0 if transposed[0] else 1]))
-    stage = low.stage_of(left, right)
-    out = low.result(result, stage, whole=True)
-    low.emit_whole(
-        stage,
-        (left, right),
-        lambda p: p.matmul(stage, m, n, k, left.number, right.number, *transposed, out.number),
-    )
-
+    emit_product(low, call, a, b, result_of(call), *transposed)

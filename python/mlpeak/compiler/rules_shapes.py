@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpeak.compiler.along import emit_along
 from mlpeak.compiler.graph import BatchScalar, Call, Shape
 from mlpeak.compiler.layout import (
     ZERO,
@@ -146,7 +147,7 @@ def indexed(low: Lowering, call: Call, shape: Shape, strides: Sequence[Length]) 
 
 def _indices(low: Lowering, call: Call, shape: Shape) -> tuple[int, list[int]]:
     """Return the axis and the indices of a key that is one array among full slices."""
-    found = []
+    found: list[tuple[int, Any]] = []
     for axis, item in enumerate(call.params["key"]):
         if isinstance(item, np.ndarray) and item.ndim == 1 and item.dtype.kind in "iu":
             found.append((axis, item))
@@ -203,8 +204,6 @@ def _getitem(low: Lowering, call: Call) -> None:
     result = result_of(call)
     part = indexed(low, call, shape, place.strides_for(shape))
     if part is None:
-        from mlpeak.compiler.rules_axes import emit_along
-
         axis, indices = _indices(low, call, shape)
         emit_along(low, call, "take", axis, indices=indices)
         return
@@ -216,8 +215,6 @@ def _getitem(low: Lowering, call: Call) -> None:
 
 @rule("np.add.at")
 def _add_at(low: Lowering, call: Call) -> None:
-    from mlpeak.compiler.rules_axes import emit_along
-
     value = call.inputs[0]
     assert value is not None
     axis, indices = _indices(low, call, value.shape)

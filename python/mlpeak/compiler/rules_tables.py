@@ -40,7 +40,11 @@ def _embedding_backward(low: Lowering, call: Call) -> None:
         stage,
         (grad,),
         lambda p: p.embedding_backward(
-            stage, grad.number, (picks.number, picks.columns, offset, count), rows, skipped,
+            stage,
+            grad.number,
+            (picks.number, picks.columns, offset, count),
+            rows,
+            skipped,
             result.number,
         ),
     )
