@@ -282,3 +282,47 @@ def test_what_is_refused_is_named(name: str) -> None:
     step = mlpeak.compile(model, loss, mlpeak.optim.Adam(model.parameters()))
     with pytest.raises(mlpeak.CompileError, match=f"(?s)compile: .*{why}.*eagerly"):
         step(np.zeros((6, 8), np.float32), np.zeros((6, 3), np.float32))
+
+
+class Crossed(nn.Module):
+    """Parameters that are each other's gradient, two that share one, and one that is constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u, self.v = nn.Parameter(mlpeak.rand(5)), nn.Parameter(mlpeak.rand(5))
+        self.a, self.b = nn.Parameter(mlpeak.rand(3)), nn.Parameter(mlpeak.rand(3))
+        self.c = nn.Parameter(mlpeak.rand(4))
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x) + (self.a + self.b), (self.u * self.v).sum() + self.c.sum()
+
+
+def crossed_loss(out: Any, y: Any) -> Any:
+    return F.mse_loss(out[0], y) + out[1]
+
+
+@DTYPES
+def test_gradients_that_are_parameters_or_shared(dtype: Any) -> None:
+    check_steps(Crossed, crossed_loss, [X8], [Y3], sgd, dtype=dtype)
+
+
+def test_shared_gradients_are_clipped_once() -> None:
+    model = Crossed()
+    eager = copy.deepcopy(model)
+    optimizers = [mlpeak.optim.SGD(m.parameters(), lr=0.1) for m in (model, eager)]
+    step = mlpeak.compile(model, crossed_loss, optimizers[0], clip_norm=0.5)
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        x, y = data_for(X8, 9, rng), data_for(Y3, 9, rng)
+        step(x, y)
+        optimizers[1].zero_grad()
+        crossed_loss(eager(mlpeak.from_numpy(x)), mlpeak.from_numpy(y)).backward()
+        norm = np.sqrt(sum(float((p.grad._array.astype(np.float64) ** 2).sum())
+                           for p in eager.parameters()))  # fmt: skip
+        for p in eager.parameters():
+            p.grad._array[...] *= min(1.0, 0.5 / norm)
+        optimizers[1].step()
+    for (name, p), q in zip(model.named_parameters(), eager.parameters(), strict=True):
+        # the factor is rounded once more than here, the update a few times: 8 steps of 2^-24
+        np.testing.assert_allclose(p._array, q._array, rtol=8 * 2.0**-24, atol=1e-6, err_msg=name)

@@ -30,7 +30,7 @@ from mlpeak.compiler.layout import (
     is_rows,
     padded_ld,
 )
-from mlpeak.compiler.maps import map_value
+from mlpeak.compiler.maps import map_copy, map_value
 
 __all__ = ["Lowering", "Update"]
 
@@ -142,6 +142,7 @@ class Lowering:
         self.tied: list[tuple[Home, Home]] = []  # homes whose rows are equally far apart
         self.pending: list[tuple[Value, int, EmitGradient, int]] = []
         self.tensor_of = {value.id: tensor for tensor, value in self.graph.gradients}
+        self.gradient_homes: dict[int, Home] = {}  # by parameter, of those in arrays
         self.state_homes: dict[int, list[Home]] = {}
         self.spare_weights: list[_Weight] = []
         self.divisors: dict[Any, Home] = {}
@@ -351,6 +352,26 @@ class Lowering:
             return
         emit(stage, self.result(value, stage), None)
 
+    def settle_gradients(self) -> None:
+        """Give each gradient in an array a home that no update changes before it is used.
+
+        A gradient may be another parameter, or be shared by two; what scales it in place needs it
+        for itself.
+        """
+        waiting = {id(value) for value, *_ in self.pending}
+        taken = [home for _, home in self.tensors.values()]
+        for tensor, value in self.graph.gradients:
+            if id(value) in waiting or not any(u.tensor is tensor for u in self.updates):
+                continue
+            call = self.graph.calls[-1]
+            home = self.array(value, call)
+            fixed = self.update_once and (home.early or home.constant)
+            if fixed or any(home is other for other in taken):
+                home = map_copy(self, call, value)
+            if self.update_once:
+                taken.append(home)
+            self.gradient_homes[id(tensor)] = home
+
     def states(self, update: Update) -> list[Home]:
         """Return the homes of a parameter's state arrays."""
         homes = self.state_homes.get(id(update.tensor))
@@ -449,6 +470,7 @@ class Lowering:
             for value in self.graph.outputs:
                 if value is not None and self.graph.loss is None:
                     self.standard(value, last)
+        self.settle_gradients()
         finish(self)
         graph = self.graph
         for value in (*graph.inputs, *graph.targets, graph.sample_weight):

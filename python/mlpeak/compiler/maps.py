@@ -22,7 +22,7 @@ from mlpeak.compiler.layout import (
 if TYPE_CHECKING:
     from mlpeak.compiler.lower import Lowering
 
-__all__ = ["View", "broadcast", "copy_into", "emit_map", "map_rows", "map_value", "view_of"]
+__all__ = ["View", "broadcast", "copy_into", "emit_map", "map_copy", "map_rows", "map_value", "view_of"]
 
 MOST_DIMS = 8
 
@@ -168,6 +168,16 @@ def map_value(
     home = low.result(value, stage, whole=not rows)
     out = View(home, ZERO, contiguous(value.shape))
     emit_map(low, call, name, value.shape, out, views, rows, stage)
+
+
+def map_copy(low: Lowering, call: Call, value: Value) -> Home:
+    """Return a new home of an array with a copy of it."""
+    source = view_of(low.place(value, call), value.shape, value.shape)
+    stage = low.stage_of(source.home)
+    home = low.new_home(False, low.columns(value), stage + 1)
+    out = View(home, ZERO, contiguous(value.shape))
+    emit_map(low, call, "copy", value.shape, out, [source], False, stage)
+    return home
 
 
 def copy_into(

@@ -286,9 +286,9 @@ def finish(low: Lowering) -> None:
         emit(low.update_stage(home, stage), NOWHERE, update)
         low.repeat = 1
         del updates[id(update.tensor)]
-    for tensor, value in low.graph.gradients:
+    for tensor, _ in low.graph.gradients:
         remaining = updates.get(id(tensor))
         if remaining is None:
             continue
-        low.update_array(low.array(value, low.graph.calls[-1]), remaining)
+        low.update_array(low.gradient_homes[id(tensor)], remaining)
     rules_updates.average(low)
