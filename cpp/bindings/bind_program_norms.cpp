@@ -25,15 +25,18 @@ void row_norm(PyProgram& program, int stage, bool backward, double eps, int x, i
     i.y = p.operand(y);
   });
 }
+/// (gradient, group, parameter, states)
+using PyDestination = std::tuple<int, int, int, std::vector<int>>;
+
 void row_norm_sums(PyProgram& program, int stage, int x, int grad, int mean, int rstd,
-                   int grad_weight, int grad_bias) {
+                   const PyDestination& weight, const PyDestination& bias) {
   program.add<RowNormSums>(stage, [&](auto& i, auto& p) {
     i.x = p.operand(x);
     i.grad = p.operand(grad);
     i.mean = p.operand(mean);
     i.rstd = p.operand(rstd);
-    i.grad_weight = grad_weight;
-    i.grad_bias = grad_bias;
+    i.weight = std::apply(destination, weight);
+    i.bias = std::apply(destination, bias);
   });
 }
 void batch_statistics(PyProgram& program, int stage, int x, double momentum, double eps,

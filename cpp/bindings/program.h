@@ -76,6 +76,17 @@ void bind_program_norms(ProgramClass& c);
 void bind_program_arrays(ProgramClass& c);
 void bind_program_gradients(ProgramClass& c);
 
+/// Where a gradient goes: into an array, or with a group of 0 or more into an update.
+inline engine::Destination destination(int gradient, int group, int parameter,
+                                       const std::vector<int>& states) {
+  engine::Destination d;
+  d.gradient = gradient;
+  d.group = group;
+  d.parameter = parameter;
+  for (size_t i = 0; i < states.size() && i < 3; ++i) d.states[i] = states[i];
+  return d;
+}
+
 inline double number(const py::dict& d, const char* key, double otherwise = 0) {
   return d.contains(key) ? d[key].cast<double>() : otherwise;
 }

@@ -55,6 +55,19 @@ void store_totals(const Frame<T>& frame, int value, int64_t first, int64_t colum
   for (int64_t j = 0; j < columns; ++j) frame.values[value][first + j] = T(totals[j] / divisor);
 }
 
+/// Stores a gradient, or updates its parameter with it.
+template <class T>
+void deliver(const Frame<T>& frame, const Destination& to, int64_t first, int64_t columns,
+             const double* totals) {
+  if (to.group < 0) return store_totals(frame, to.gradient, first, columns, totals);
+  T gradient[kColumns];
+  for (int64_t j = 0; j < columns; ++j) gradient[j] = T(totals[j]);
+  T* states[3];
+  for (int i = 0; i < 3; ++i) states[i] = array_or_null(frame, to.states[i], first);
+  kernels<T>().optimizers.update(frame.updates[to.group], 1, columns, columns,
+                                 frame.values[to.parameter] + first, gradient, columns, states);
+}
+
 }  // namespace
 
 // ---- row norms ----------------------------------------------------------------------------------
@@ -105,8 +118,14 @@ void RowNormSums<T>::run(const Frame<T>& frame, int64_t unit) const {
              mean.value < 0 ? nullptr : row(frame, mean, r), row(frame, rstd, r), weight_sums,
              bias_sums);
       });
-  store_totals(frame, grad_weight, first, columns, totals.first);
-  store_totals(frame, grad_bias, first, columns, totals.second);
+  deliver(frame, weight, first, columns, totals.first);
+  deliver(frame, bias, first, columns, totals.second);
+}
+
+template <class T>
+std::string RowNormSums<T>::text() const {
+  return "norm_backward_weight " + std::to_string(x.columns) +
+         (weight.group < 0 && bias.group < 0 ? "" : " + update");
 }
 
 template <class T>

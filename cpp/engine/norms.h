@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/instruction.h"
+#include "engine/linear.h"
 
 namespace mlpeak {
 namespace engine {
@@ -22,15 +23,15 @@ struct RowNorm : RowInstruction<T> {
   Work work(int64_t batch) const override;
 };
 
-/// The gradients of a row norm's weight and bias, in parts of the columns.
+/// The gradients of a row norm's weight and bias with their updates, in parts of the columns.
 template <class T>
 struct RowNormSums : WholeInstruction<T> {
   Operand x, grad, mean, rstd;
-  int grad_weight = -1, grad_bias = -1;  // array values; no bias for rms_norm
+  Destination weight, bias;  // where gradients go; nowhere for one that is not wanted
 
   int64_t units(int64_t batch) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
-  std::string text() const override { return "norm backward of weight"; }
+  std::string text() const override;
   Work work(int64_t batch) const override;
 };
 

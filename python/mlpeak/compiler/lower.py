@@ -342,12 +342,19 @@ class Lowering:
         found = self.tensors.get(id(tensor))
         return None if found is None else found[1]
 
+    def update_of(self, gradient: Value) -> Update | None:
+        """Return what the optimizer does with a gradient."""
+        tensor = self.tensor_of.get(gradient.id)
+        return next((u for u in self.updates if u.tensor is tensor), None)
+
+    def updates_at_once(self, gradient: Value) -> bool:
+        """Whether what makes a gradient can apply it: nobody else reads it."""
+        alone = not self.users.get(gradient.id) and self.wanted.get(gradient.id) == 1
+        return alone and not self.update_once and self.update_of(gradient) is not None
+
     def gradient(self, value: Value, stage: int, emit: EmitGradient) -> None:
         """Emit what makes a gradient: later with the update in it, or now into an array."""
-        tensor = self.tensor_of.get(value.id)
-        updated = tensor is not None and any(u.tensor is tensor for u in self.updates)
-        alone = not self.users.get(value.id) and self.wanted.get(value.id) == 1
-        if updated and alone and not self.update_once:
+        if self.updates_at_once(value):
             self.pending.append((value, stage, emit, self.repeat))
             return
         emit(stage, self.result(value, stage), None)

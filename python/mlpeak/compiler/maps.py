@@ -22,7 +22,16 @@ from mlpeak.compiler.layout import (
 if TYPE_CHECKING:
     from mlpeak.compiler.lower import Lowering
 
-__all__ = ["View", "broadcast", "copy_into", "emit_map", "map_copy", "map_rows", "map_value", "view_of"]
+__all__ = [
+    "View",
+    "broadcast",
+    "copy_into",
+    "emit_map",
+    "map_copy",
+    "map_rows",
+    "map_value",
+    "view_of",
+]
 
 MOST_DIMS = 8
 

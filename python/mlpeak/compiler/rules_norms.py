@@ -10,7 +10,7 @@ import numpy as np
 
 from mlpeak.compiler.graph import Call, Value
 from mlpeak.compiler.layout import NOWHERE, Home
-from mlpeak.compiler.lower import Lowering
+from mlpeak.compiler.lower import Lowering, Update
 from mlpeak.compiler.rules import rule
 
 
@@ -81,18 +81,43 @@ def _row_norm_backward(low: Lowering, call: Call) -> None:
                 rstd.number, grad_x.number,
             ),
         )  # fmt: skip
-    grad_weight = _sum_home(low, call.outputs[1], stage)
-    grad_bias = _sum_home(low, call.outputs[2], stage) if layer else NOWHERE
-    if grad_weight is NOWHERE and grad_bias is NOWHERE:
+    values = [v for v in call.outputs[1:] if v is not None and _needed(low, v)]
+    if not values:
         return
-    low.emit_whole(
-        stage,
-        (grad, x, mean, rstd),
-        lambda p: p.row_norm_sums(
-            stage, x.number, grad.number, mean.number, rstd.number, grad_weight.number,
-            grad_bias.number,
-        ),
-    )  # fmt: skip
+    homes: dict[int, tuple[Home, Update | None]] = {}
+
+    def emit(stage: int, gradient: Home, update: Update | None) -> None:
+        for _, other in homes.values():
+            if other is not None:
+                stage = low.update_stage(low.tensors[id(other.tensor)][1], stage)
+        low.emit_whole(
+            stage,
+            (grad, x, mean, rstd),
+            lambda p: p.row_norm_sums(
+                stage, x.number, grad.number, mean.number, rstd.number,
+                *(_destination(low, v, homes) for v in (*call.outputs[1:], None)[:2]),
+            ),
+        )  # fmt: skip
+
+    if all(low.updates_at_once(value) for value in values):
+        for number, value in enumerate(values):
+            homes[value.id] = NOWHERE, low.update_of(value)
+            # the first one's instruction is that of both
+            low.gradient(value, stage, emit if number == 0 else lambda *_: None)
+        return
+    for value in values:
+        homes[value.id] = low.result(value, stage), None
+    emit(stage, NOWHERE, None)
+
+
+def _destination(
+    low: Lowering, value: Value | None, homes: dict[int, tuple[Home, Update | None]]
+) -> tuple[int, int, int, list[int]]:
+    """Return where a gradient goes as the program is told it."""
+    if value is None or value.id not in homes:
+        return -1, -1, -1, []
+    home, update = homes[value.id]
+    return home.number, *low.destination(update)
 
 
 # Batch norm.
