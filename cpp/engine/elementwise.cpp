@@ -167,6 +167,23 @@ const char* text_of(Arithmetic op) {
 
 template <class T>
 void ArithmeticInstruction<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
+  static_assert(int(Arithmetic::divide) == int(Combination::divide), "the first four are the same");
+  const auto whole = [](const SpreadOperand& o) {
+    return o.spread == Spread::rows || o.spread == Spread::row;
+  };
+  if (op <= Arithmetic::divide && whole(x) && whole(y)) {
+    const auto combine = kernels<T>().elementwise.combine[int(op)];
+    if (x.spread == Spread::rows && y.spread == Spread::rows)
+      return each_run(begin, end, {x.operand, y.operand, z}, [&](int64_t r, int64_t n) {
+        combine(row(frame, x.operand, r), row(frame, y.operand, r), row(frame, z, r), n);
+      });
+    const auto from = [&](const SpreadOperand& o, int64_t r) {
+      return o.spread == Spread::rows ? row(frame, o.operand, r) : frame.values[o.operand.value];
+    };
+    for (int64_t r = begin; r < end; ++r)
+      combine(from(x, r), from(y, r), row(frame, z, r), z.columns);
+    return;
+  }
   with_arithmetic<T>(op, [&](auto f) { spread_out(frame, x, y, z, begin, end, f); });
 }
 
