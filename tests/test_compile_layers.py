@@ -326,3 +326,70 @@ def test_shared_gradients_are_clipped_once() -> None:
     for (name, p), q in zip(model.named_parameters(), eager.parameters(), strict=True):
         # the factor is rounded once more than here, the update a few times: 8 steps of 2^-24
         np.testing.assert_allclose(p._array, q._array, rtol=8 * 2.0**-24, atol=1e-6, err_msg=name)
+
+
+@DTYPES
+def test_gaussian_loss_with_a_predicted_and_a_fixed_variance(dtype: Any) -> None:
+    gaussian = nn.GaussianNLLLoss(full=True)
+
+    def predicted(out: Any, y: Any) -> Any:
+        return gaussian(out[0][:, :2], y, out[1].exp())
+
+    check_steps(TwoHeads, predicted, [X8], [Spec((2,))], dtype=dtype)
+    check_steps(mlp, lambda out, y: gaussian(out, y, 0.3), [X8], [Y3], dtype=dtype)
+
+
+def test_losses_with_a_weight_for_each_element() -> None:
+    factor = mlpeak.tensor([0.5, 1.0, 3.0])
+    check_steps(
+        mlp, lambda out, y, w: F.mse_loss(out, y, weight=w), [X8], [Y3, Y3]
+    )  # fmt: skip
+    check_steps(
+        mlp, lambda out, y: F.binary_cross_entropy_with_logits(out, y, weight=factor), [X8], [Y3]
+    )
+
+
+def test_a_dictionary_of_outputs_for_the_loss() -> None:
+    def loss(out: Any, y: Any) -> Any:
+        return F.mse_loss(out["a"], y) + out["b"][1][0].square().sum()
+
+    gate = Gate(lambda x: {"a": x, "b": (x.relu(), [x.tanh()])})
+    check_steps(lambda: nn.Sequential(nn.Linear(8, 3), gate), loss, [X8], [Y3])
+
+
+@pytest.mark.parametrize("frozen", [["0"], ["0", "2"], ["4"]], ids=str)
+def test_frozen_layers_stay(frozen: list[str]) -> None:
+    def make() -> nn.Module:
+        model = mlp(nn.ReLU(), nn.BatchNorm1d(12), nn.LayerNorm(12))
+        for name in frozen:
+            model.get_submodule(name).requires_grad_(False)
+        return model
+
+    check_steps(make, nn.CrossEntropyLoss, [X8], [CLASS], sizes=BATCH_NORM)
+
+
+@DTYPES
+def test_shared_norms_and_activations_between_rows_of_samples(dtype: Any) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.norm, self.out = nn.Linear(3, 3), nn.LayerNorm(3), nn.Linear(12, 3)
+
+        def forward(self, x: Any) -> Any:
+            h = x + self.norm(F.gelu(self.token(self.norm(x)))).softmax(-1)
+            return self.out(h.transpose(1, 2).reshape(-1, 12))
+
+    check_steps(Mixed, nn.MSELoss, [Spec((4, 3))], [Y3], dtype=dtype)
+
+
+@DTYPES
+def test_batch_norm_of_rows_of_samples(dtype: Any) -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.out = nn.BatchNorm1d(3), nn.Linear(12, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.out(self.norm(x.reshape(-1, 3)).reshape(-1, 12))
+
+    check_steps(Rows, nn.MSELoss, [Spec((4, 3))], [Y3], dtype=dtype)
