@@ -128,6 +128,7 @@ void Program<T>::set_group(int group, const UpdateOptions& options) {
 template <class T>
 void Program<T>::pack_weight(int index) {
   Weight<T>& w = *weights_[size_t(index)];
+  if (w.value < 0) return;  // a gradient's shape alone
   w.pack(pointers_[size_t(w.value)]);
 }
 

@@ -513,7 +513,7 @@ class Lowering:
             elif home.early:
                 home.number = program.add_early(home.columns)
             else:
-                home.number = program.add_array(max(home.columns, 16 // size))
+                home.number = program.add_array(home.columns)
         for home in self.integers.values():
             home.number = program.add_integers(home.columns)
         program.set_least_batch(self.least_batch)
