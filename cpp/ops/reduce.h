@@ -5,12 +5,13 @@
 
 namespace mlpeak {
 
-/// Adjacent elements whose sum the tiers' kernels make; the sums of such chunks are added in double.
+/// Adjacent elements whose sum the tiers' kernels make; the sums of such chunks are added in
+/// double.
 constexpr int64_t kSumChunk = 4096;
 
 /// out[o, i] = (x[o, 0, i] + ... + x[o, count-1, i]) / divisor, x is (outer, count, inner).
-/// The axis is cut into chunks of kSumChunk elements (inner = 1) or 512 rows (inner > 1); chunk totals
-/// are added in order in double, divided there, and rounded to T once.
+/// The axis is cut into chunks of kSumChunk elements (inner = 1) or 512 rows (inner > 1); chunk
+/// totals are added in order in double, divided there, and rounded to T once.
 template <class T>
 void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double divisor, T* out);
 
