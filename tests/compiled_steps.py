@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 import mlpeak
-from mlpeak import _random, nn
-from mlpeak.compiler import Spec, capture_training
-from mlpeak.compiler.lower import Lowering, Update
-from mlpeak.compiler.updates import options_of, rule_of, state_tensors
-from mlpeak.optim.optimizer import Optimizer, buffer
+from mlpeak import nn
+from mlpeak.compiler import Spec
+from mlpeak.optim.optimizer import Optimizer
 
 Array = np.ndarray[Any, Any]
 
@@ -26,71 +24,32 @@ def data_for(spec: Spec, samples: int, rng: np.random.Generator, classes: int = 
 
 
 class Steps:
-    """Steps of a program over data, and the state of its optimizer kept as the eager one does."""
+    """Steps of a compiled program over data in batches."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        loss: Any,
-        optimizer: Optimizer,
-        inputs: Sequence[Spec],
-        targets: Sequence[Spec],
-        sample_weight: bool = False,
-        keep_gradients: bool = False,
+        self, model: nn.Module, loss: Any, optimizer: Optimizer, inputs: int, **options: Any
     ) -> None:
-        self.optimizer = optimizer
-        self.graph = capture_training(model, loss, inputs, targets, sample_weight)
-        wanted = {id(t) for t, _ in self.graph.gradients}
-        self.groups: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-        updates = []
-        for slot, group in enumerate(optimizer.param_groups):
-            self.groups.append((group, []))
-            for param in group["params"]:
-                if id(param) in wanted:
-                    if group.get("momentum", 0) != 0:
-                        optimizer.state[param].setdefault("momentum_buffer", buffer(param))
-                    tensors = state_tensors(optimizer, param, group)
-                    self.groups[slot][1].append(optimizer.state[param])
-                    updates.append(
-                        Update(param, slot, [None if t is None else t._array for t in tensors])
-                    )
-        dtype = next(p for p in model.parameters())._array.dtype
-        self.lowering = Lowering(self.graph, dtype, updates, keep_gradients)
-        self.lowering.run()
-        self.program = self.lowering.build()
-        self.program.pack_weights()
+        self.step = mlpeak.compile(model, loss, optimizer, **options)
+        self.inputs = inputs
 
-    def run(self, arrays: Sequence[Array], batch_size: int) -> list[float]:
-        """Run over all samples in batches; the last may be smaller."""
-        graph, program = self.graph, self.program
-        values = [*graph.inputs, *graph.targets]
-        values += [graph.sample_weight] if graph.sample_weight is not None else []
-        for value, array in zip(values, arrays, strict=True):
-            if value.id in self.lowering.sources:
-                home, integer = self.lowering.sources[value.id]
-                program.set_source(home.number, integer, array, 1.0, "x", home.columns)
-        for slot, (group, states) in enumerate(self.groups):
-            if states:
-                options = options_of(self.optimizer, group, states[0])
-                program.set_group(slot, rule_of(self.optimizer), options)
-        samples = len(arrays[0])
+    def run(self, arrays: Sequence[Array], batch_size: int, weighted: bool = False) -> list[float]:
+        """Run over all samples in batches in one call; the last batch may be smaller."""
+        given = tuple(arrays)
+        weight = given[-1:] if weighted else ()
+        inputs, targets = given[: self.inputs], given[self.inputs : len(given) - len(weight)]
+        self.bound = self.step.prepare(inputs, targets, weight)
+        samples = len(given[0])
         losses = np.empty(-(-samples // batch_size))
-        seed, step = _random.default_generator.get_state()
-        done = program.run(
-            samples, batch_size, None, seed, step, _random.DROPOUT, graph.random_draws, losses,
-            False, False,
-        )  # fmt: skip
+        done = self.bound.step.run(
+            given, [1.0] * len(given), samples, batch_size, None, losses, False, False
+        )
         assert done == len(losses)
-        _random.default_generator.set_state((seed, step + done * graph.random_draws))
-        for tensor, increment in graph.counters:
-            tensor._array[...] += increment * done
-        for group, states in self.groups:
-            for state in states:
-                if "step" in state:
-                    state["step"] += done
-                if group.get("momentum", 0) != 0:
-                    state["started"] = True
         return losses.tolist()
+
+    @property
+    def program(self) -> Any:
+        """The native program of the last run."""
+        return self.bound.program
 
 
 def eager_steps(
@@ -119,7 +78,7 @@ def check_steps(
     sizes: Sequence[tuple[int, int]] = ((19, 8), (2, 1), (64, 64)),
     sample_weight: bool = False,
     classes: int = 3,
-    keep_gradients: bool = False,
+    **options: Any,
 ) -> Steps:
     """Train compiled and eagerly on the same data: the bits of all that is left must be the same.
 
@@ -136,14 +95,14 @@ def check_steps(
     eager, eager_loss = copy.deepcopy((compiled, loss))
     parameters = [[*m.parameters(), *own(f)] for m, f in ((compiled, loss), (eager, eager_loss))]
     optimizers = [optimizer(p) for p in parameters]
-    steps = Steps(compiled, loss, optimizers[0], inputs, targets, sample_weight, keep_gradients)
+    steps = Steps(compiled, loss, optimizers[0], len(inputs), **options)
     rng = np.random.default_rng(1)
     for samples, batch_size in sizes:
         arrays = [data_for(s, samples, rng, classes) for s in (*inputs, *targets)]
         if sample_weight:
             arrays.append(rng.uniform(0.5, 2, samples).astype(dtype))
         before = mlpeak.get_rng_state()
-        got = steps.run(arrays, batch_size)
+        got = steps.run(arrays, batch_size, sample_weight)
         after = mlpeak.get_rng_state()
         mlpeak.set_rng_state(before)
         expected = eager_steps(
@@ -151,6 +110,7 @@ def check_steps(
         )
         assert after == mlpeak.get_rng_state()
         assert [x.hex() for x in got] == [x.hex() for x in expected], (samples, batch_size)
+        steps.step.flush()
         for name, mine, theirs in all_arrays(compiled, loss, eager, eager_loss, *optimizers):
             assert mine.tobytes() == theirs.tobytes(), (name, samples, batch_size)
     return steps

@@ -27,10 +27,17 @@ void init_program(py::module_& m) {
       .def("add_rows", &PyProgram::add_rows, "columns"_a, "ld"_a)
       .def("add_array", &PyProgram::add_array, "size"_a)
       .def("add_early", &PyProgram::add_early, "size"_a)
-      .def("add_integers", &PyProgram::add_integers)
+      .def("add_integers", &PyProgram::add_integers, "columns"_a)
+      .def(
+          "set_least_batch", [](PyProgram& self, int64_t rows) { self.least_batch = rows; },
+          "rows"_a)
       .def("set_array", &PyProgram::set_array, "value"_a, "array"_a)
       .def("set_loss",
            [](PyProgram& self, int value) { self.visit([&](auto& p) { p.set_loss(value); }); })
+      .def("set_repeat", [](PyProgram& self,
+                            int64_t times) { self.visit([&](auto& p) { p.set_repeat(times); }); })
+      .def("set_once",
+           [](PyProgram& self, int once) { self.visit([&](auto& p) { p.set_once(once); }); })
       .def("set_update_stage",
            [](PyProgram& self, int stage) {
              self.visit([&](auto& p) { p.set_update_stage(stage); });
@@ -50,6 +57,7 @@ void init_program(py::module_& m) {
       });
   bind_program_layers(c);
   bind_program_losses(c);
+  bind_program_norms(c);
   bind_program_arrays(c);
   bind_program_gradients(c);
 }

@@ -50,14 +50,6 @@ void linear_backward_input(PyProgram& program, int stage, int weight, int grad, 
     i.activation = activation_call(activation, params);
   });
 }
-Destination destination(int gradient, int group, int parameter, const std::vector<int>& states) {
-  Destination d;
-  d.gradient = gradient;
-  d.group = group;
-  d.parameter = parameter;
-  for (size_t i = 0; i < states.size() && i < 3; ++i) d.states[i] = states[i];
-  return d;
-}
 void linear_backward_weight(PyProgram& program, int stage, int weight, int grad, int x,
                             int gradient, int group, int parameter,
                             const std::vector<int>& states) {

@@ -71,8 +71,8 @@ struct Expected {
   bool integer;
   std::vector<int64_t> shape;
   int64_t columns;
-  int64_t upper;  // integers are in [0, upper), or
-  bool ignores;   // ignore_index
+  std::vector<int64_t> uppers;  // integers are in [0, upper of their column), 0 for any, or
+  bool ignores;                 // ignore_index
   int64_t ignore_index;
 };
 
@@ -89,11 +89,13 @@ struct Scan {
 };
 
 template <class I>
-Scan scan(const I* x, int64_t n, int64_t upper, int64_t ignore_index) {
+Scan scan(const I* x, int64_t n, const std::vector<int64_t>& uppers, int64_t ignore_index) {
   Scan found;
+  const auto columns = int64_t(uppers.size());
   for (int64_t i = 0; i < n; ++i) {
     const auto v = int64_t(x[i]);
-    if (v >= 0 && v < upper && v != ignore_index) continue;
+    const int64_t upper = uppers[size_t(columns == 1 ? 0 : i % columns)];
+    if (upper == 0 || (v >= 0 && v < upper && v != ignore_index)) continue;
     if (v == ignore_index) {
       found.ignored = true;
     } else {
@@ -104,9 +106,9 @@ Scan scan(const I* x, int64_t n, int64_t upper, int64_t ignore_index) {
   return found;
 }
 
-Scan scan(const py::array& array, int64_t upper, int64_t ignore_index) {
+Scan scan(const py::array& array, const std::vector<int64_t>& uppers, int64_t ignore_index) {
   const auto run = [&](auto type) {
-    return scan(static_cast<const decltype(type)*>(array.data()), array.size(), upper,
+    return scan(static_cast<const decltype(type)*>(array.data()), array.size(), uppers,
                 ignore_index);
   };
   switch (*source_type(array)) {
@@ -150,7 +152,7 @@ class Step {
                     d["integer"].cast<bool>(),
                     d["shape"].cast<std::vector<int64_t>>(),
                     1,
-                    d["upper"].cast<int64_t>(),
+                    d["uppers"].cast<std::vector<int64_t>>(),
                     d["ignores"].cast<bool>(),
                     d["ignore_index"].cast<int64_t>()};
       for (const int64_t n : e.shape) e.columns *= n;
@@ -206,8 +208,8 @@ class Step {
     if (batch < 1) return py::none();
     for (size_t i = 0; i < count; ++i) {
       const Expected& e = expected_[i];
-      if (e.upper == 0) continue;
-      const Scan s = scan(py::reinterpret_borrow<py::array>(found[i]), e.upper, e.ignore_index);
+      if (e.uppers.empty()) continue;
+      const Scan s = scan(py::reinterpret_borrow<py::array>(found[i]), e.uppers, e.ignore_index);
       if (s.illegal >= 0 || (s.ignored && !e.ignores)) return py::none();
     }
     Busy busy(*this);
@@ -245,8 +247,8 @@ class Step {
     if (!is_armed() || expected_.size() != 1 || outputs_.size() != 1) return py::none();
     int64_t batch = -1;
     if (!accepts(expected_[0], x.ptr(), batch) || batch < 1) return py::none();
-    if (expected_[0].upper &&
-        scan(py::reinterpret_borrow<py::array>(x), expected_[0].upper, -1).illegal >= 0)
+    if (!expected_[0].uppers.empty() &&
+        scan(py::reinterpret_borrow<py::array>(x), expected_[0].uppers, -1).illegal >= 0)
       return py::none();
     const Output& o = outputs_[0];
     if (!o.rows) return py::none();
@@ -255,7 +257,7 @@ class Step {
       result = new_array(o, batch);
     } else {
       int64_t rows = -1;
-      const Expected like = {0, false, o.shape, 1, 0, false, 0};
+      const Expected like = {0, false, o.shape, 1, {}, false, 0};
       if (!accepts(like, out.ptr(), rows) || rows != batch) return py::none();
       const auto array = py::reinterpret_borrow<py::array>(out);
       if (array.itemsize() != itemsize() || array.dtype().kind() != 'f' || !array.writeable())
@@ -356,6 +358,12 @@ class Step {
 
   /// Runs with the options of the groups and the state of the generator, and moves all counters.
   int64_t execute(Run& run) {
+    const int64_t rest = run.samples % run.batch_size;
+    const int64_t least = rest > 0 ? rest : run.batch_size;
+    if (least < native_.least_batch)
+      throw py::value_error("step: x has a batch of " + std::to_string(least) +
+                            " samples; expected " + std::to_string(native_.least_batch) +
+                            " or more for batch norm");
     UpdateOptions options;
     for (size_t g = 0; g < groups_.size(); ++g) {
       groups_[g].read(options);
@@ -411,12 +419,13 @@ void init_step(py::module_& m) {
   m.def("changes", [] { return change_count(); });
   m.def(
       "scan_integers",
-      [](const py::array& array, int64_t upper, int64_t ignore_index) {
-        const Scan s = scan(array, upper, ignore_index);
+      [](const py::array& array, const std::vector<int64_t>& uppers, int64_t ignore_index) {
+        const Scan s = scan(array, uppers, ignore_index);
         return py::make_tuple(s.illegal, s.ignored);
       },
-      "array"_a, "upper"_a, "ignore_index"_a,
-      "(position of the first integer outside [0, upper) or -1, whether any is ignore_index)");
+      "array"_a, "uppers"_a, "ignore_index"_a,
+      "(position of the first integer outside [0, upper of its column) or -1, whether any is "
+      "ignore_index)");
   py::class_<Step>(m, "Step", "A bound program; see mlpeak.compiler.")
       .def(py::init<py::object, py::list, py::object, int64_t, uint32_t, int64_t>(), "program"_a,
            "expected"_a, "generator"_a, "draws"_a, "stream"_a, "accumulate"_a)

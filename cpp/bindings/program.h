@@ -36,9 +36,11 @@ class PyProgram {
   int add_early(int64_t size) {
     return visit([&](auto& p) { return p.add_early(size); });
   }
-  int add_integers() {
-    return visit([&](auto& p) { return p.add_integers(); });
+  int add_integers(int64_t columns) {
+    return visit([&](auto& p) { return p.add_integers(columns); });
   }
+  /// A run's batches must have as many samples.
+  int64_t least_batch = 1;
 
   /// Lets a value stand in `array`, which is kept alive.
   void set_array(int value, const py::array& array) {
@@ -70,8 +72,20 @@ using ProgramClass = py::class_<PyProgram>;
 
 void bind_program_layers(ProgramClass& c);
 void bind_program_losses(ProgramClass& c);
+void bind_program_norms(ProgramClass& c);
 void bind_program_arrays(ProgramClass& c);
 void bind_program_gradients(ProgramClass& c);
+
+/// Where a gradient goes: into an array, or with a group of 0 or more into an update.
+inline engine::Destination destination(int gradient, int group, int parameter,
+                                       const std::vector<int>& states) {
+  engine::Destination d;
+  d.gradient = gradient;
+  d.group = group;
+  d.parameter = parameter;
+  for (size_t i = 0; i < states.size() && i < 3; ++i) d.states[i] = states[i];
+  return d;
+}
 
 inline double number(const py::dict& d, const char* key, double otherwise = 0) {
   return d.contains(key) ? d[key].cast<double>() : otherwise;

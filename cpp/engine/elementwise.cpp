@@ -1,11 +1,10 @@
 #include "engine/elementwise.h"
 
-#include <cmath>
 #include <cstring>
 
+#include "engine/arithmetic.h"
 #include "mlpeak/tier.h"
 #include "ops/random.h"
-#include "ops/reduce.h"
 
 namespace mlpeak {
 namespace engine {
@@ -108,15 +107,11 @@ Work DropoutInstruction<T>::work(int64_t batch) const {
 namespace {
 
 constexpr const char* kArithmetic[] = {
-    "add",        "subtract", "multiply",      "divide", "maximum",    "minimum", "negative",
-    "absolute",   "sign",     "square",        "sqrt",   "reciprocal", "copy",    "less",
-    "less_equal", "greater",  "greater_equal", "equal",  "not_equal"};
-
-/// NumPy's maximum: NaN if either is.
-template <class T>
-T largest(T a, T b) {
-  return a > b || a != a ? a : b;
-}
+    "add",         "subtract",   "multiply",      "divide", "maximum",    "minimum",  "negative",
+    "absolute",    "sign",       "square",        "sqrt",   "reciprocal", "copy",     "less",
+    "less_equal",  "greater",    "greater_equal", "equal",  "not_equal",  "floor",    "ceil",
+    "trunc",       "rint",       "remainder",     "isnan",  "isinf",      "isfinite", "signbit",
+    "bitwise_and", "bitwise_or", "bitwise_xor",   "invert", "where"};
 
 /// f on the elements x and y, spread over the rows of z.
 template <class T, class F>
@@ -145,13 +140,13 @@ void spread_out(const Frame<T>& frame, const SpreadOperand& x, const SpreadOpera
     T* to = row(frame, z, r);
     const int64_t n = z.columns;
     if (a.column && b.column)
-      for (int64_t c = 0; c < n; ++c) to[c] = f(p[c], q[c]);
+      for (int64_t c = 0; c < n; ++c) to[c] = f(p[c], q[c], T(0));
     else if (a.column)
-      for (int64_t c = 0; c < n; ++c) to[c] = f(p[c], *q);
+      for (int64_t c = 0; c < n; ++c) to[c] = f(p[c], *q, T(0));
     else if (b.column)
-      for (int64_t c = 0; c < n; ++c) to[c] = f(*p, q[c]);
+      for (int64_t c = 0; c < n; ++c) to[c] = f(*p, q[c], T(0));
     else
-      for (int64_t c = 0; c < n; ++c) to[c] = f(*p, *q);
+      for (int64_t c = 0; c < n; ++c) to[c] = f(*p, *q, T(0));
   }
 }
 
@@ -166,49 +161,30 @@ Arithmetic find_arithmetic(const std::string& name) {
   return Arithmetic(-1);
 }
 
+const char* text_of(Arithmetic op) {
+  return kArithmetic[int(op)];
+}
+
 template <class T>
 void ArithmeticInstruction<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
-  const auto apply = [&](auto f) { spread_out(frame, x, y, z, begin, end, f); };
-  switch (op) {
-    case Arithmetic::add:
-      return apply([](T a, T b) { return a + b; });
-    case Arithmetic::subtract:
-      return apply([](T a, T b) { return a - b; });
-    case Arithmetic::multiply:
-      return apply([](T a, T b) { return a * b; });
-    case Arithmetic::divide:
-      return apply([](T a, T b) { return a / b; });
-    case Arithmetic::maximum:
-      return apply([](T a, T b) { return largest(a, b); });
-    case Arithmetic::minimum:
-      return apply([](T a, T b) { return a < b || a != a ? a : b; });
-    case Arithmetic::negative:
-      return apply([](T a, T) { return -a; });
-    case Arithmetic::absolute:
-      return apply([](T a, T) { return std::fabs(a); });
-    case Arithmetic::sign:
-      return apply([](T a, T) { return a > 0 ? T(1) : a < 0 ? T(-1) : a == 0 ? T(0) : a; });
-    case Arithmetic::square:
-      return apply([](T a, T) { return a * a; });
-    case Arithmetic::sqrt:
-      return apply([](T a, T) { return std::sqrt(a); });
-    case Arithmetic::reciprocal:
-      return apply([](T a, T) { return T(1) / a; });
-    case Arithmetic::copy:
-      return apply([](T a, T) { return a; });
-    case Arithmetic::less:
-      return apply([](T a, T b) { return T(a < b); });
-    case Arithmetic::less_equal:
-      return apply([](T a, T b) { return T(a <= b); });
-    case Arithmetic::greater:
-      return apply([](T a, T b) { return T(a > b); });
-    case Arithmetic::greater_equal:
-      return apply([](T a, T b) { return T(a >= b); });
-    case Arithmetic::equal:
-      return apply([](T a, T b) { return T(a == b); });
-    case Arithmetic::not_equal:
-      return apply([](T a, T b) { return T(a != b); });
+  static_assert(int(Arithmetic::divide) == int(Combination::divide), "the first four are the same");
+  const auto whole = [](const SpreadOperand& o) {
+    return o.spread == Spread::rows || o.spread == Spread::row;
+  };
+  if (op <= Arithmetic::divide && whole(x) && whole(y)) {
+    const auto combine = kernels<T>().elementwise.combine[int(op)];
+    if (x.spread == Spread::rows && y.spread == Spread::rows)
+      return each_run(begin, end, {x.operand, y.operand, z}, [&](int64_t r, int64_t n) {
+        combine(row(frame, x.operand, r), row(frame, y.operand, r), row(frame, z, r), n);
+      });
+    const auto from = [&](const SpreadOperand& o, int64_t r) {
+      return o.spread == Spread::rows ? row(frame, o.operand, r) : frame.values[o.operand.value];
+    };
+    for (int64_t r = begin; r < end; ++r)
+      combine(from(x, r), from(y, r), row(frame, z, r), z.columns);
+    return;
   }
+  with_arithmetic<T>(op, [&](auto f) { spread_out(frame, x, y, z, begin, end, f); });
 }
 
 template <class T>
@@ -219,26 +195,6 @@ std::string ArithmeticInstruction<T>::text() const {
 template <class T>
 Work ArithmeticInstruction<T>::work(int64_t batch) const {
   return elementwise(batch, z.columns, sizeof(T), 0.3);
-}
-
-template <class T>
-void WhereInstruction<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
-  const auto at = [&](const SpreadOperand& o, int64_t r, int64_t c) {
-    const T* p = o.spread == Spread::rows || o.spread == Spread::column
-                     ? row(frame, o.operand, r)
-                     : frame.values[o.operand.value];
-    return o.spread == Spread::rows || o.spread == Spread::row ? p[c] : *p;
-  };
-  for (int64_t r = begin; r < end; ++r) {
-    T* to = row(frame, z, r);
-    for (int64_t c = 0; c < z.columns; ++c)
-      to[c] = at(condition, r, c) != T(0) ? at(x, r, c) : at(y, r, c);
-  }
-}
-
-template <class T>
-Work WhereInstruction<T>::work(int64_t batch) const {
-  return elementwise(batch, z.columns, sizeof(T), 1.0);
 }
 
 template <class T>
@@ -263,44 +219,12 @@ Work ElementaryInstruction<T>::work(int64_t batch) const {
   return elementwise(batch, y.columns, sizeof(T), power ? 4.0 : 0.8);
 }
 
-// ---- columns ------------------------------------------------------------------------------------
-
-template <class T>
-void CopyColumns<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
-  for (int64_t r = begin; r < end; ++r)
-    std::memcpy(row(frame, y, r) + to, row(frame, x, r) + from, size_t(count) * sizeof(T));
-}
-
-template <class T>
-std::string CopyColumns<T>::text() const {
-  return "copy " + std::to_string(count) + " columns";
-}
-
-template <class T>
-Work CopyColumns<T>::work(int64_t batch) const {
-  return elementwise(batch, count, sizeof(T), 0.2);
-}
-
-template <class T>
-void RowSum<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
-  for (int64_t r = begin; r < end; ++r)
-    *row(frame, y, r) = sum_adjacent(row(frame, x, r), x.columns, divisor);
-}
-
-template <class T>
-Work RowSum<T>::work(int64_t batch) const {
-  return elementwise(batch, x.columns, sizeof(T), 0.2);
-}
-
 #define MLPEAK_INSTANTIATE(T)               \
   template struct ActivationInstruction<T>; \
   template struct SoftmaxInstruction<T>;    \
   template struct DropoutInstruction<T>;    \
   template struct ArithmeticInstruction<T>; \
-  template struct WhereInstruction<T>;      \
-  template struct ElementaryInstruction<T>; \
-  template struct CopyColumns<T>;           \
-  template struct RowSum<T>;
+  template struct ElementaryInstruction<T>;
 MLPEAK_INSTANTIATE(float)
 MLPEAK_INSTANTIATE(double)
 #undef MLPEAK_INSTANTIATE

@@ -67,8 +67,23 @@ enum class Arithmetic {
   greater_equal,
   equal,
   not_equal,
+  floor,
+  ceil,
+  trunc,
+  rint,
+  remainder,
+  isnan,
+  isinf,
+  isfinite,
+  signbit,
+  both,
+  either,
+  one_of,
+  invert,
+  where,
 };
 Arithmetic find_arithmetic(const std::string& name);
+const char* text_of(Arithmetic op);
 
 /// How an operand spreads over a row value: as it is, one row for all, one column, one number.
 enum class Spread { rows, row, column, number };
@@ -89,17 +104,6 @@ struct ArithmeticInstruction : RowInstruction<T> {
   Work work(int64_t batch) const override;
 };
 
-/// z = c ? x : y for a row value c of truth values (0 is false).
-template <class T>
-struct WhereInstruction : RowInstruction<T> {
-  SpreadOperand condition, x, y;
-  Operand z;
-
-  void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
-  std::string text() const override { return "where"; }
-  Work work(int64_t batch) const override;
-};
-
 /// y = f(x) for the functions of ElementwiseKernels::elementary, or x^exponent.
 template <class T>
 struct ElementaryInstruction : RowInstruction<T> {
@@ -110,28 +114,6 @@ struct ElementaryInstruction : RowInstruction<T> {
 
   void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
   std::string text() const override;
-  Work work(int64_t batch) const override;
-};
-
-/// y[:, to:to+count] = x[:, from:from+count]: a column at a time of a concatenation or a slice.
-template <class T>
-struct CopyColumns : RowInstruction<T> {
-  Operand x, y;
-  int64_t from = 0, to = 0, count = 0;
-
-  void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
-  std::string text() const override;
-  Work work(int64_t batch) const override;
-};
-
-/// y[r] = the sum of x[r, :] / divisor, as ops/reduce.h's sum_axis adds it.
-template <class T>
-struct RowSum : RowInstruction<T> {
-  Operand x, y;
-  double divisor = 1;
-
-  void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
-  std::string text() const override { return "sum of columns"; }
   Work work(int64_t batch) const override;
 };
 

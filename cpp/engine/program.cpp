@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/repeated.h"
 #include "runtime/barrier.h"
 #include "runtime/threads.h"
 
@@ -74,7 +75,8 @@ int Program<T>::add_early(int64_t size) {
 }
 
 template <class T>
-int Program<T>::add_integers() {
+int Program<T>::add_integers(int64_t columns) {
+  integer_columns_.push_back(columns);
   integers_.push_back(nullptr);
   return int(integers_.size()) - 1;
 }
@@ -87,7 +89,13 @@ Weight<T>* Program<T>::add_weight(int value, int64_t out, int64_t in, bool forwa
 
 template <class T>
 void Program<T>::add(int stage, std::unique_ptr<RowInstruction<T>> instruction) {
+  if (once_ > 0) {
+    std::unique_ptr<WholeInstruction<T>> whole =
+        std::make_unique<AtOnce<T>>(std::move(instruction), once_ == 2);
+    return add(stage, std::move(whole));
+  }
   if (int(stages_.size()) <= stage) stages_.resize(size_t(stage) + 1);
+  if (repeat_ > 1) instruction = std::make_unique<RepeatedRows<T>>(std::move(instruction), repeat_);
   stages_[size_t(stage)].rows.push_back(std::move(instruction));
   ++line_count_;
 }
@@ -99,6 +107,8 @@ void Program<T>::add(int stage, std::unique_ptr<WholeInstruction<T>> instruction
     return;
   }
   if (int(stages_.size()) <= stage) stages_.resize(size_t(stage) + 1);
+  if (repeat_ > 1)
+    instruction = std::make_unique<RepeatedWhole<T>>(std::move(instruction), repeat_);
   stages_[size_t(stage)].whole.push_back(std::move(instruction));
   ++line_count_;
 }
@@ -106,7 +116,7 @@ void Program<T>::add(int stage, std::unique_ptr<WholeInstruction<T>> instruction
 template <class T>
 Operand Program<T>::operand(int value) const {
   if (value < 0) return {-1, 0, 0};
-  return {value, values_[size_t(value)].columns, values_[size_t(value)].ld};
+  return {value, values_[size_t(value)].columns / repeat_, values_[size_t(value)].ld / repeat_};
 }
 
 template <class T>
@@ -118,6 +128,7 @@ void Program<T>::set_group(int group, const UpdateOptions& options) {
 template <class T>
 void Program<T>::pack_weight(int index) {
   Weight<T>& w = *weights_[size_t(index)];
+  if (w.value < 0) return;  // a gradient's shape alone
   w.pack(pointers_[size_t(w.value)]);
 }
 
@@ -183,7 +194,7 @@ void Program<T>::reserve(int64_t batch, int threads) {
   }
   scratch = round_up(scratch, kLine);
   if (batch <= capacity_ && threads <= capacity_threads_ && scratch <= scratch_size_) return;
-  batch = std::max(batch, capacity_);
+  batch = round_up(std::max(batch, capacity_), 8);
   threads = std::max(threads, capacity_threads_);
   capacity_ = 0;
   int64_t size = 0;
@@ -195,8 +206,9 @@ void Program<T>::reserve(int64_t batch, int threads) {
   AlignedMemory memory(size_t(size) * sizeof(T));
   std::memset(memory.data(), 0, size_t(size) * sizeof(T));
   AlignedMemory scratch_memory(size_t(scratch * threads) * sizeof(T));
-  batch = round_up(batch, 8);
-  AlignedMemory integer_memory(integers_.size() * size_t(batch) * sizeof(int64_t));
+  int64_t integers = 0;
+  for (const int64_t columns : integer_columns_) integers += batch * columns;
+  AlignedMemory integer_memory(size_t(integers) * sizeof(int64_t));
   memory_ = std::move(memory);
   scratch_ = std::move(scratch_memory);
   integer_memory_ = std::move(integer_memory);
@@ -359,7 +371,7 @@ void Program<T>::run_thread(Team& team, int thread) {
         if (!g.copied || begin >= end) continue;
         if (g.integer)
           gather_integers(g.source, index, first + begin, end - begin,
-                          integers_[size_t(g.value)] + begin);
+                          integers_[size_t(g.value)] + begin * g.source.columns);
         else
           gather_rows(g.source, index, first + begin, end - begin,
                       values[size_t(g.value)] + begin * values_[size_t(g.value)].ld,
@@ -434,8 +446,11 @@ int64_t Program<T>::run(const Run& run) {
   // Values without memory of the caller's stand in the program's own.
   for (size_t v = 0; v < values_.size(); ++v)
     if (own_[v]) pointers_[v] = static_cast<T*>(memory_.data()) + values_[v].offset;
-  for (size_t i = 0; i < integers_.size(); ++i)
-    integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + int64_t(i) * capacity_;
+  int64_t* integers = static_cast<int64_t*>(integer_memory_.data());
+  for (size_t i = 0; i < integers_.size(); ++i) {
+    integers_[i] = integers;
+    integers += capacity_ * integer_columns_[i];
+  }
   for (Gather& g : gathers_) {
     const bool same = g.source.type == (sizeof(T) == 4 ? SourceType::f32 : SourceType::f64);
     g.copied = g.integer ? run.order || steps > 1 || g.source.type != SourceType::i64

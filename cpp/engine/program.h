@@ -52,7 +52,7 @@ class Program {
   /// sample, any other `columns` in all.
   int add_rows(int64_t columns, int64_t ld);
   int add_array(int64_t size);
-  int add_integers();
+  int add_integers(int64_t columns);
   /// An array that stands once for each batch size: made by early instructions, from constants and
   /// the batch size alone, before the steps run.
   int add_early(int64_t size);
@@ -64,6 +64,11 @@ class Program {
   void add(int stage, std::unique_ptr<RowInstruction<T>> instruction);
   void add(int stage, std::unique_ptr<WholeInstruction<T>> instruction);
   void set_loss(int value) { loss_ = value; }
+  /// What is added from here on takes each row of a sample for `times` rows of its own.
+  void set_repeat(int64_t times) { repeat_ = times; }
+  /// Row instructions added from here on are whole ones: on an array as on one row (1), or on all
+  /// rows at once (2); 0 ends this.
+  void set_once(int once) { once_ = once; }
   /// Stages from this one on run once in Run::accumulate steps, in the last of them.
   void set_update_stage(int stage) { update_stage_ = stage; }
 
@@ -154,12 +159,15 @@ class Program {
   int64_t early_size_ = 0;
   std::vector<std::unique_ptr<WholeInstruction<T>>> early_;
   std::vector<int64_t*> integers_;
+  std::vector<int64_t> integer_columns_;
   std::vector<std::unique_ptr<Weight<T>>> weights_;
   std::vector<Stage> stages_;
   std::vector<UpdateOptions> groups_;
   std::vector<Gather> gathers_;
   std::vector<std::pair<int, T*>> results_;
   int loss_ = -1;
+  int64_t repeat_ = 1;
+  int once_ = 0;
   int update_stage_ = std::numeric_limits<int>::max();
 
   int64_t capacity_ = 0, scratch_size_ = 0;

@@ -64,7 +64,10 @@ template void gather_rows(const Source&, const int64_t*, int64_t, int64_t, doubl
 void gather_integers(const Source& source, const int64_t* index, int64_t first, int64_t count,
                      int64_t* to) {
   with_type(source, [&](auto* data) {
-    for (int64_t r = 0; r < count; ++r) to[r] = int64_t(data[index ? index[r] : first + r]);
+    const int64_t n = source.columns;
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t c = 0; c < n; ++c)
+        to[r * n + c] = int64_t(data[(index ? index[r] : first + r) * n + c]);
   });
 }
 

@@ -148,8 +148,42 @@ void pow(const T* x, T* y, int64_t n, double exponent) {
     pow_wide(x, y, n, exponent);
 }
 
+template <class T, class Operation>
+void combine(const T* x, const T* y, T* z, int64_t n) {
+  map(x, y, z, n, Operation());
+}
+
+struct Add {
+  template <class V>
+  MLPEAK_INLINE V operator()(V a, V b) const {
+    return a + b;
+  }
+};
+struct Subtract {
+  template <class V>
+  MLPEAK_INLINE V operator()(V a, V b) const {
+    return a - b;
+  }
+};
+struct Multiply {
+  template <class V>
+  MLPEAK_INLINE V operator()(V a, V b) const {
+    return a * b;
+  }
+};
+struct Divide {
+  template <class V>
+  MLPEAK_INLINE V operator()(V a, V b) const {
+    return a / b;
+  }
+};
+
 template <class T>
 void fill(ElementwiseKernels<T>& k) {
+  k.combine[int(Combination::add)] = combine<T, Add>;
+  k.combine[int(Combination::subtract)] = combine<T, Subtract>;
+  k.combine[int(Combination::multiply)] = combine<T, Multiply>;
+  k.combine[int(Combination::divide)] = combine<T, Divide>;
   k.elementary[int(Elementary::exp)] = map_exp<T>;
   k.elementary[int(Elementary::log)] = map_log<T>;
   k.elementary[int(Elementary::log1p)] = map_log1p<T>;

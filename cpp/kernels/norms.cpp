@@ -132,6 +132,30 @@ void rms_norm_backward(int64_t rows, int64_t features, const T* grad_output, con
                      nullptr);
 }
 
+template <class T, bool kMean>
+MLPEAK_INLINE void add_rows(int64_t rows, int64_t features, int64_t ld, const T* grad_output,
+                            const T* x, const T* mean, const T* rstd, T* grad_weight,
+                            T* grad_bias) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const T* dy = grad_output + row * ld;
+    const Normalised<T, kMean> h = {x + row * ld, set1(kMean ? mean[row] : T(0)), set1(rstd[row])};
+    each_register<T>(features, [=](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+      const Vec<T> d = load(dy + i, mask...);
+      store(grad_weight + i, fma(d, h(i, mask...), load(grad_weight + i, mask...)), mask...);
+      if (kMean) store(grad_bias + i, load(grad_bias + i, mask...) + d, mask...);
+    });
+  }
+}
+
+template <class T>
+void row_norm_sums(int64_t rows, int64_t features, int64_t ld, const T* grad_output, const T* x,
+                   const T* mean, const T* rstd, T* grad_weight, T* grad_bias) {
+  if (mean)
+    add_rows<T, true>(rows, features, ld, grad_output, x, mean, rstd, grad_weight, grad_bias);
+  else
+    add_rows<T, false>(rows, features, ld, grad_output, x, mean, rstd, grad_weight, grad_bias);
+}
+
 template <class T>
 void centred_sums(int64_t rows, int64_t features, int64_t ld, const T* x, const T* centre, T* sums,
                   T* squares) {
@@ -186,8 +210,9 @@ void batch_norm_backward(int64_t rows, int64_t features, const T* grad_output, c
 
 template <class T>
 NormKernels<T> norm_kernels() {
-  return {layer_norm<T>,   layer_norm_backward<T>, rms_norm<T>,   rms_norm_backward<T>,
-          centred_sums<T>, batch_norm_sums<T>,     batch_norm<T>, batch_norm_backward<T>};
+  return {layer_norm<T>,        layer_norm_backward<T>, rms_norm<T>,
+          rms_norm_backward<T>, row_norm_sums<T>,       centred_sums<T>,
+          batch_norm_sums<T>,   batch_norm<T>,          batch_norm_backward<T>};
 }
 
 }  // namespace

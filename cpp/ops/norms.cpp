@@ -12,7 +12,7 @@ namespace mlpeak {
 namespace {
 
 // 64 rows of a few hundred features stay in L1, and a batch of 256 makes work for four threads.
-constexpr int64_t kRowChunk = 64;
+constexpr int64_t kRowChunk = kNormChunk;
 // Columns of one task of a column sum: 1 KB of fp32, so that chunk x block stays in L1 and wide
 // layers split even where the batch is one chunk.
 constexpr int64_t kColumnBlock = 256;
@@ -88,6 +88,24 @@ void normalise_columns(int64_t rows, int64_t features, const T* x, const T* weig
 }  // namespace
 
 template <class T>
+void finish_statistics(int64_t rows, double left, double squares, double momentum, double eps,
+                       T* mean, T* rstd, T* running_mean, T* running_var) {
+  const double n = double(rows);
+  const double batch_mean = double(*mean) + left / n;
+  const double square = std::max(squares - left * left / n, 0.0);
+  *mean = T(batch_mean);
+  *rstd = T(1 / std::sqrt(square / n + eps));
+  if (!running_mean) return;
+  *running_mean = T((1 - momentum) * double(*running_mean) + momentum * batch_mean);
+  *running_var = T((1 - momentum) * double(*running_var) + momentum * square / (n - 1));
+}
+
+template <class T>
+T running_rstd(T running_var, double eps) {
+  return T(1 / std::sqrt(double(running_var) + eps));
+}
+
+template <class T>
 void layer_norm(int64_t rows, int64_t features, const T* x, const T* weight, const T* bias,
                 double eps, T* y, T* mean, T* rstd) {
   const auto kernel = kernels<T>().norms.layer_norm;
@@ -151,17 +169,10 @@ void batch_norm_training(int64_t rows, int64_t features, const T* x, const T* we
                 kernel(count, columns, features, x + row * features + column, mean + column,
                        sums.chunk(c) + column, squares.chunk(c) + column);
               });
-  const double n = double(rows);
-  for (int64_t j = 0; j < features; ++j) {
-    const double left = sums.total(j);
-    const double batch_mean = double(mean[j]) + left / n;
-    const double square = std::max(squares.total(j) - left * left / n, 0.0);
-    mean[j] = T(batch_mean);
-    rstd[j] = T(1 / std::sqrt(square / n + eps));
-    if (!running_mean) continue;
-    running_mean[j] = T((1 - momentum) * double(running_mean[j]) + momentum * batch_mean);
-    running_var[j] = T((1 - momentum) * double(running_var[j]) + momentum * square / (n - 1));
-  }
+  for (int64_t j = 0; j < features; ++j)
+    finish_statistics(rows, sums.total(j), squares.total(j), momentum, eps, mean + j, rstd + j,
+                      running_mean ? running_mean + j : nullptr,
+                      running_mean ? running_var + j : nullptr);
   normalise_columns(rows, features, x, weight, bias, mean, rstd, y);
 }
 
@@ -171,7 +182,7 @@ void batch_norm_inference(int64_t rows, int64_t features, const T* x, const T* w
                           T* y, T* mean, T* rstd) {
   for (int64_t j = 0; j < features; ++j) {
     mean[j] = running_mean[j];
-    rstd[j] = T(1 / std::sqrt(double(running_var[j]) + eps));
+    rstd[j] = running_rstd(running_var[j], eps);
   }
   normalise_columns(rows, features, x, weight, bias, mean, rstd, y);
 }
@@ -211,6 +222,8 @@ void batch_norm_backward(int64_t rows, int64_t features, const T* grad_output, c
 }
 
 #define MLPEAK_INSTANTIATE(T)                                                                   \
+  template void finish_statistics(int64_t, double, double, double, double, T*, T*, T*, T*);     \
+  template T running_rstd(T, double);                                                           \
   template void layer_norm(int64_t, int64_t, const T*, const T*, const T*, double, T*, T*, T*); \
   template void layer_norm_backward(int64_t, int64_t, const T*, const T*, const T*, const T*,   \
                                     const T*, T*, T*, T*);                                      \

@@ -44,4 +44,17 @@ void batch_norm_backward(int64_t rows, int64_t features, const T* grad_output, c
                          const T* weight, const T* mean, const T* rstd, bool training, T* grad_x,
                          T* grad_weight, T* grad_bias);
 
+/// Rows of a chunk, whose totals are added in double.
+constexpr int64_t kNormChunk = 64;
+
+/// What batch_norm_training makes of one feature's sums: `mean` is a first mean, `left` and
+/// `squares` are the sums of x - mean and of its squares over `rows`.
+template <class T>
+void finish_statistics(int64_t rows, double left, double squares, double momentum, double eps,
+                       T* mean, T* rstd, T* running_mean, T* running_var);
+
+/// What batch_norm_inference takes from one feature's running variance.
+template <class T>
+T running_rstd(T running_var, double eps);
+
 }  // namespace mlpeak

@@ -53,11 +53,12 @@ T sum_adjacent(const T* x, int64_t n, double divisor) {
 }
 
 template <class T>
-void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, T* workspace) {
+void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, T* workspace,
+                 double divisor) {
   const auto kernel = kernels<T>().reduce.column_sums;
   // Up to one chunk the total is the chunk's; beyond, totals are doubles: in blocks on the stack.
   if (columns == 1) {
-    out[0] = sum_adjacent(x, rows, 1.0);
+    out[0] = sum_adjacent(x, rows, divisor);
     return;
   }
   constexpr int64_t kBlock = 256;
@@ -69,14 +70,14 @@ void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, 
       kernel(x + i * ld + j, std::min(kRowChunk, rows - i), count, ld, workspace);
       for (int64_t c = 0; c < count; ++c) total[c] += double(workspace[c]);
     }
-    for (int64_t c = 0; c < count; ++c) out[j + c] = T(total[c]);
+    for (int64_t c = 0; c < count; ++c) out[j + c] = T(total[c] / divisor);
   }
 }
 
 template float sum_adjacent(const float*, int64_t, double);
 template double sum_adjacent(const double*, int64_t, double);
-template void column_sums(const float*, int64_t, int64_t, int64_t, float*, float*);
-template void column_sums(const double*, int64_t, int64_t, int64_t, double*, double*);
+template void column_sums(const float*, int64_t, int64_t, int64_t, float*, float*, double);
+template void column_sums(const double*, int64_t, int64_t, int64_t, double*, double*, double);
 template void sum_axis(const float*, int64_t, int64_t, int64_t, double, float*);
 template void sum_axis(const double*, int64_t, int64_t, int64_t, double, double*);
 

@@ -118,12 +118,12 @@ def _some(value: Value | None) -> tuple[Value, ...]:
 def _expected(low: Lowering, value: Value) -> dict[str, Any]:
     """Return what the native step is told of an array that the caller hands over."""
     home, integer = low.source(value)
-    upper, ignore_index = low.bounds.get(value.id, (0, None))
+    uppers, ignore_index = low.bounds.get(value.id, ([], None))
     return {
         "value": home.number,
         "integer": integer,
         "shape": list(value.shape[1:]),
-        "upper": upper,
+        "uppers": uppers,
         "ignores": low.ignored and ignore_index is not None,
         "ignore_index": NO_INDEX if ignore_index is None else ignore_index,
     }

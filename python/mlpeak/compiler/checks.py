@@ -28,14 +28,14 @@ def check_integers(expected: Sequence[dict[str, Any]], arrays: Sequence[tuple[st
     """
     ignored = False
     for (name, array), wanted in zip(arrays, expected, strict=True):
-        upper = wanted["upper"]
-        if not upper:
+        uppers = wanted["uppers"]
+        if not uppers:
             continue
-        position, found = _core.scan_integers(array, upper, wanted["ignore_index"])
+        position, found = _core.scan_integers(array, uppers, wanted["ignore_index"])
         if position >= 0:
             raise ValueError(
                 f"step: {name} holds {array.reshape(-1)[position]} at position {position}; "
-                f"expected integers in [0, {upper})"
+                f"expected integers in [0, {uppers[position % len(uppers)]})"
             )
         ignored = ignored or found
     return ignored

@@ -1,19 +1,66 @@
-"""Where the values of a graph stand in a program: rows, arrays, and views of them.
+"""Where the values of a graph stand in a program: memory, and views of it as NumPy has them.
 
 A `Home` is memory that the program knows by a number. A `Place` is how a graph's value is found in
-a home: as it is, or spread over the rows by broadcasting. Reshapes and broadcasts that move nothing
-make a new place in the same home.
+a home: all its elements in order, or by an offset and strides. Reshapes, broadcasts, transposes and
+slices that move nothing make a new place in the same home. Lengths and strides may follow the batch
+size, so they are `Length`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from mlpeak.compiler.graph import Shape
 
-__all__ = ["NOWHERE", "Home", "Place", "Spread", "columns_of", "is_rows", "padded_ld"]
+__all__ = [
+    "NOWHERE",
+    "Home",
+    "Length",
+    "Place",
+    "Spread",
+    "columns_of",
+    "contiguous",
+    "has_batch",
+    "is_rows",
+    "length_of",
+    "padded_ld",
+]
+
+
+class Length(NamedTuple):
+    """``fixed + per_sample * batch``."""
+
+    fixed: int
+    per_sample: int = 0
+
+    def plus(self, other: Length) -> Length:
+        """Return the sum."""
+        return Length(self.fixed + other.fixed, self.per_sample + other.per_sample)
+
+    def times(self, other: Length) -> Length | None:
+        """Return the product, None if it has the square of the batch size."""
+        if self.per_sample and other.per_sample:
+            return None
+        return Length(
+            self.fixed * other.fixed,
+            self.fixed * other.per_sample + self.per_sample * other.fixed,
+        )
+
+    def at(self, batch: int) -> int:
+        """Return the number for a batch size."""
+        return self.fixed + self.per_sample * batch
+
+
+ZERO, ONE = Length(0), Length(1)
+
+
+def length_of(n: int) -> Length:
+    """Return the length that `n` stands for in a shape."""
+    return Length(n) if n >= 0 else Length(0, -n)
 
 
 class Spread(IntEnum):
@@ -32,7 +79,7 @@ class Home:
     Attributes
     ----------
     rows : bool
-        Whether it has one row for each sample; else it is one array.
+        Whether its size follows the batch: one row for each sample; else it is one array.
     columns : int
         Elements of a row, or of the array.
     adjacent : bool
@@ -43,6 +90,8 @@ class Home:
         What the program calls it; -1 until it is placed.
     early : bool
         Whether it is an array made of constants and the batch size alone, before steps run.
+    constant : bool
+        Whether it is an array that never changes.
     """
 
     rows: bool
@@ -51,6 +100,7 @@ class Home:
     stage: int = 0
     number: int = -1
     early: bool = False
+    constant: bool = False
 
 
 #: The operand that is left out.
@@ -59,10 +109,43 @@ NOWHERE = Home(False, 0)
 
 @dataclass(frozen=True)
 class Place:
-    """A value in a home."""
+    """A value in a home; without strides all its elements stand there in order."""
 
     home: Home
-    spread: Spread
+    strides: tuple[Length, ...] | None = None
+    offset: Length = ZERO
+
+    def strides_for(self, shape: Shape) -> tuple[Length, ...]:
+        """Return the strides of a value of that shape."""
+        return contiguous(shape) if self.strides is None else self.strides
+
+    def simplified(self, shape: Shape) -> Place:
+        """Return the place without strides if these are those of a whole home."""
+        if self.strides is None or self.offset != ZERO or columns_of(shape) != self.home.columns:
+            return self
+        if has_batch(shape) != self.home.rows:
+            return self
+        for n, mine, usual in zip(shape, self.strides, contiguous(shape), strict=True):
+            if mine != usual and n != 1:
+                return self
+        return Place(self.home)
+
+
+def contiguous(shape: Shape) -> tuple[Length, ...]:
+    """Return the strides of a C-contiguous array."""
+    strides: list[Length] = []
+    size = ONE
+    for n in reversed(shape):
+        strides.insert(0, size)
+        product = size.times(length_of(n))
+        assert product is not None, shape
+        size = product
+    return tuple(strides)
+
+
+def has_batch(shape: Shape) -> bool:
+    """Whether a shape follows the batch size."""
+    return any(n < 0 for n in shape)
 
 
 def is_rows(shape: Shape) -> bool:
@@ -70,7 +153,7 @@ def is_rows(shape: Shape) -> bool:
     return bool(shape) and shape[0] < 0
 
 
-def columns_of(shape: Shape) -> int:
+def columns_of(shape: Sequence[int]) -> int:
     """Return the elements for each sample, or of the whole array."""
     return math.prod(abs(n) for n in shape)
 

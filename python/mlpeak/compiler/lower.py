@@ -21,7 +21,16 @@ from mlpeak._tensor import Tensor
 from mlpeak._types import Array
 from mlpeak.compiler.errors import EAGER, CompileError
 from mlpeak.compiler.graph import Call, Graph, Value
-from mlpeak.compiler.layout import NOWHERE, Home, Place, Spread, columns_of, is_rows, padded_ld
+from mlpeak.compiler.layout import (
+    NOWHERE,
+    Home,
+    Place,
+    columns_of,
+    has_batch,
+    is_rows,
+    padded_ld,
+)
+from mlpeak.compiler.maps import map_copy, map_value
 
 __all__ = ["Lowering", "Update"]
 
@@ -113,20 +122,27 @@ class Lowering:
         self.tensors: dict[int, tuple[Tensor, Home]] = {}
         self.homes: list[Home] = []
         self.weights: dict[int, _Weight] = {}
-        self.emitted: list[tuple[int, Emit]] = []
+        self.emitted: list[tuple[int, Emit, int, int]] = []
+        self.repeat = 1  # rows of a sample that what is emitted takes for rows of its own
+        self.once = 0  # 1, 2: row instructions are emitted that run as a whole, on an array or rows
         self.prelude: list[Emit] = []
         self.tail: list[Emit] = []
+        self.loss = NOWHERE
+        self.updated: list[Home] = []  # buffers that the step changes
+        self.integer_parts: dict[int, tuple[Value, int, int]] = {}  # source, first column, how many
+        self.least_batch = 1  # samples that a step takes at least
         self.done: set[int] = set()  # calls that an earlier one has taken in
         self.sources: dict[int, tuple[Home, bool]] = {}  # of inputs: home, whether integers
         self.integers: dict[int, Home] = {}
-        #: Of integers from outside: they are in [0, bound), or are the second number.
-        self.bounds: dict[int, tuple[int, int | None]] = {}
+        #: Of integers from outside: each column is in [0, bound), 0 for no bound, or is the second.
+        self.bounds: dict[int, tuple[list[int], int | None]] = {}
         self.read_rows: dict[Home, int] = {}  # last stage whose rows read it
         self.read_whole: dict[Home, int] = {}
         self.constants: dict[int, Array] = {}  # of values known now
         self.tied: list[tuple[Home, Home]] = []  # homes whose rows are equally far apart
-        self.pending: list[tuple[Value, int, EmitGradient]] = []
+        self.pending: list[tuple[Value, int, EmitGradient, int]] = []
         self.tensor_of = {value.id: tensor for tensor, value in self.graph.gradients}
+        self.gradient_homes: dict[int, Home] = {}  # by parameter, of those in arrays
         self.state_homes: dict[int, list[Home]] = {}
         self.spare_weights: list[_Weight] = []
         self.divisors: dict[Any, Home] = {}
@@ -167,27 +183,39 @@ class Lowering:
         self.homes.append(home)
         return home
 
-    def result(self, value: Value, stage: int) -> Home:
-        """Give a call's result a home: rows that `stage` makes, or an array ready in the next."""
-        rows = is_rows(value.shape)
+    def result(self, value: Value, stage: int, whole: bool = False) -> Home:
+        """Give a call's result a home: rows that `stage` makes, or what is ready in the next.
+
+        An array and, if `whole`, rows too are made by an instruction on all samples; in stage -1
+        before the steps.
+        """
+        rows = has_batch(value.shape)
         users = [self.graph.calls[n].name for n in self.users.get(value.id, [])]
         aware = value.id not in self.wanted and bool(users) and all(u in AWARE for u in users)
-        home = self.new_home(rows, columns_of(value.shape), stage if rows else stage + 1, not aware)
-        self.places[value.id] = Place(home, Spread.ROWS if rows else self.array_spread(value))
+        ready = stage if rows and not whole else stage + 1
+        home = self.new_home(rows, columns_of(value.shape), ready, whole or not aware)
+        home.early = stage < 0
+        self.places[value.id] = Place(home)
         return home
 
-    @staticmethod
-    def array_spread(value: Value) -> Spread:
-        """Return how an array covers rows."""
-        return Spread.NUMBER if columns_of(value.shape) == 1 else Spread.ROW
+    def stage_for(self, value: Value, *homes: Home) -> int:
+        """Return the first stage in which all homes can be read, -1 if it is before the steps."""
+        if not has_batch(value.shape) and all(h.early or h.constant for h in homes):
+            return -1
+        return self.stage_of(*homes)
 
-    def constant(self, array: Array, spread: Spread | None = None) -> Place:
-        """Return the place of numbers that never change."""
+    @staticmethod
+    def columns(value: Value) -> int:
+        """Return the elements a value has for each sample, or in all."""
+        return columns_of(value.shape)
+
+    def constant(self, array: Array) -> Home:
+        """Return the home of numbers that never change."""
         flat = np.ascontiguousarray(array, self.dtype).reshape(-1)
         home = self.new_home(False, flat.size, 0)
+        home.constant = True
         self.arrays.append((home, flat))
-        default = Spread.NUMBER if flat.size == 1 else Spread.ROW
-        return Place(home, default if spread is None else spread)
+        return home
 
     def place(self, value: Value, call: Call) -> Place:
         """Return where a value stands, giving it a home if it comes from outside."""
@@ -195,9 +223,9 @@ class Lowering:
         if found is not None:
             return found
         if value.kind in ("input", "target", "sample_weight"):
+            self.check_source(value, call, False)
             home = self.new_home(True, columns_of(value.shape), 0)
             self.sources[value.id] = home, False
-            place = Place(home, Spread.ROWS)
         elif value.scalar is not None:
             home = self.new_home(False, 1, 0)
             home.early = True
@@ -205,7 +233,6 @@ class Lowering:
             self.prelude.append(
                 lambda p: p.batch_number(home.number, number.scale, number.power, number.divisor)
             )
-            place = Place(home, Spread.NUMBER)
         else:
             assert value.array is not None
             if value.kind != "constant" and value.dtype != self.dtype:
@@ -213,55 +240,79 @@ class Lowering:
                                  f"{self.dtype}, as the other parameters")  # fmt: skip
             if value.kind == "constant":
                 self.constants[value.id] = value.array
-                place = self.constant(value.array, self.array_spread(value))
+                home = self.constant(value.array)
             else:
-                home = self.new_home(False, columns_of(value.shape), 0)
-                self.arrays.append((home, value.array))
                 assert value.tensor is not None
-                self.tensors[id(value.tensor)] = value.tensor, home
-                place = Place(home, self.array_spread(value))
-        self.places[value.id] = place
-        return place
+                known = self.home_of(value.tensor)
+                home = self.new_home(False, columns_of(value.shape), 0) if known is None else known
+                if known is None:
+                    self.arrays.append((home, value.array))
+                    self.tensors[id(value.tensor)] = value.tensor, home
+        self.places[value.id] = Place(home)
+        return self.places[value.id]
+
+    def check_source(self, value: Value, call: Call, integer: bool) -> None:
+        """Raise if what the caller gives is wanted both as classes and as numbers."""
+        if value.id in self.sources and self.sources[value.id][1] != integer:
+            what = f"{value.kind} {value.index}"
+            raise self.error(call, f"reads {what} as indices and as numbers; give it twice")
+
+    def standard(self, value: Value, call: Call) -> Home:
+        """Return the home of a value in which its elements stand in order, copied if need be."""
+        place = self.place(value, call).simplified(value.shape)
+        if place.strides is None and place.home.rows == has_batch(value.shape):
+            return place.home
+        map_value(self, call, "copy", value, [(place, value.shape)])
+        return self.places[value.id].home
 
     def rows(self, value: Value, call: Call, adjacent: bool = True) -> Home:
         """Return the home of a value that has a row for each sample, copied out if it is spread."""
-        place = self.place(value, call)
-        if place.spread == Spread.ROWS and place.home.rows:
-            if adjacent:
-                place.home.adjacent = True
-            return place.home
         if not is_rows(value.shape):
             raise self.error(
                 call, f"reads an array of shape {value.shape} where samples are expected"
             )
-        home = self.new_home(True, columns_of(value.shape), place.home.stage)
-        self.emit_arithmetic("copy", place, place, home, home.stage)
-        self.places[value.id] = Place(home, Spread.ROWS)
+        home = self.standard(value, call)
+        if adjacent:
+            home.adjacent = True
         return home
 
     def array(self, value: Value, call: Call) -> Home:
         """Return the home of a value without a batch."""
-        place = self.place(value, call)
-        if place.home.rows:
+        if has_batch(value.shape):
             raise self.error(call, "reads samples where a parameter or a constant is expected")
-        return place.home
+        return self.standard(value, call)
+
+    def picks(
+        self, value: Value, call: Call, upper: int, ignore_index: int | None = None
+    ) -> tuple[Home, int, int]:
+        """Return integers from outside below `upper`: a home, its first column and how many."""
+        source, first, count = self.integer_parts.get(value.id, (value, 0, columns_of(value.shape)))
+        home = self._integers(source, call)
+        uppers, ignored = self.bounds.get(source.id, ([0] * home.columns, ignore_index))
+        if ignored != ignore_index:
+            raise self.error(call, "ignores another class than an earlier loss of the same target")
+        for column in range(first, first + count):
+            uppers[column] = min(upper, uppers[column] or upper)
+        self.bounds[source.id] = uppers, ignore_index
+        return home, first, count
 
     def integer(
         self, value: Value, call: Call, upper: int, ignore_index: int | None = None
     ) -> Home:
-        """Return the home of integers from outside: classes or indices, below `upper`."""
+        """Return the home of one integer a sample from outside: its class, below `upper`."""
+        home, _, _ = self.picks(value, call, upper, ignore_index)
+        if home.columns != 1:
+            raise self.error(call, f"takes one integer a sample; got {home.columns}")
+        return home
+
+    def _integers(self, value: Value, call: Call) -> Home:
         if value.kind not in ("input", "target"):
             raise self.error(call, "needs integers that the caller of a step gives")
         home = self.integers.get(value.id)
         if home is None:
             home = self.integers[value.id] = Home(True, columns_of(value.shape))
-            if home.columns != 1:
-                raise self.error(call, "takes one integer a sample")
+            self.check_source(value, call, True)
             self.sources[value.id] = home, True
-        known, ignored = self.bounds.get(value.id, (upper, ignore_index))
-        if ignored != ignore_index:
-            raise self.error(call, "ignores another class than an earlier loss of the same target")
-        self.bounds[value.id] = min(upper, known), ignore_index
         return home
 
     def weight(self, value: Value, call: Call) -> _Weight:
@@ -291,15 +342,42 @@ class Lowering:
         found = self.tensors.get(id(tensor))
         return None if found is None else found[1]
 
+    def update_of(self, gradient: Value) -> Update | None:
+        """Return what the optimizer does with a gradient."""
+        tensor = self.tensor_of.get(gradient.id)
+        return next((u for u in self.updates if u.tensor is tensor), None)
+
+    def updates_at_once(self, gradient: Value) -> bool:
+        """Whether what makes a gradient can apply it: nobody else reads it."""
+        alone = not self.users.get(gradient.id) and self.wanted.get(gradient.id) == 1
+        return alone and not self.update_once and self.update_of(gradient) is not None
+
     def gradient(self, value: Value, stage: int, emit: EmitGradient) -> None:
         """Emit what makes a gradient: later with the update in it, or now into an array."""
-        tensor = self.tensor_of.get(value.id)
-        updated = tensor is not None and any(u.tensor is tensor for u in self.updates)
-        alone = not self.users.get(value.id) and self.wanted.get(value.id) == 1
-        if updated and alone and not self.update_once:
-            self.pending.append((value, stage, emit))
+        if self.updates_at_once(value):
+            self.pending.append((value, stage, emit, self.repeat))
             return
         emit(stage, self.result(value, stage), None)
+
+    def settle_gradients(self) -> None:
+        """Give each gradient in an array a home that no update changes before it is used.
+
+        A gradient may be another parameter, or be shared by two; what scales it in place needs it
+        for itself.
+        """
+        waiting = {id(value) for value, *_ in self.pending}
+        taken = [home for _, home in self.tensors.values()]
+        for tensor, value in self.graph.gradients:
+            if id(value) in waiting or not any(u.tensor is tensor for u in self.updates):
+                continue
+            call = self.graph.calls[-1]
+            home = self.array(value, call)
+            fixed = self.update_once and (home.early or home.constant)
+            if fixed or any(home is other for other in taken):
+                home = map_copy(self, call, value)
+            if self.update_once:
+                taken.append(home)
+            self.gradient_homes[id(tensor)] = home
 
     def states(self, update: Update) -> list[Home]:
         """Return the homes of a parameter's state arrays."""
@@ -347,14 +425,14 @@ class Lowering:
         for home in reads:
             if home is not None:
                 self.read_rows[home] = max(self.read_rows.get(home, -1), stage)
-        self.emitted.append((stage, emit))
+        self.emitted.append((stage, emit, self.repeat, self.once))
 
     def emit_whole(self, stage: int, reads: tuple[Home | None, ...], emit: Emit) -> None:
         """Add an instruction on all samples."""
         for home in reads:
             if home is not None:
                 self.read_whole[home] = max(self.read_whole.get(home, -1), stage)
-        self.emitted.append((stage, emit))
+        self.emitted.append((stage, emit, self.repeat, self.once))
 
     def whole(self, stage: int, reads: tuple[Home | None, ...], name: str, *args: Any) -> None:
         """Add the native instruction `name` on all samples; homes among `args` become numbers."""
@@ -362,17 +440,7 @@ class Lowering:
 
     def last_stage(self) -> int:
         """Return the last stage that has an instruction."""
-        return max((stage for stage, _ in self.emitted), default=0)
-
-    def emit_arithmetic(self, name: str, x: Place, y: Place, z: Home, stage: int) -> None:
-        """Add ``z = f(x, y)`` on rows."""
-        self.emit_rows(
-            stage,
-            (x.home, y.home),
-            lambda p: p.arithmetic(
-                stage, name, x.home.number, int(x.spread), y.home.number, int(y.spread), z.number
-            ),
-        )
+        return max((stage for stage, *_ in self.emitted), default=0)
 
     def update_stage(self, home: Home, stage: int) -> int:
         """Return the first stage from `stage` on in which a parameter may change."""
@@ -380,8 +448,15 @@ class Lowering:
 
     def run(self) -> None:
         """Lower all calls."""
-        from mlpeak.compiler import rules_losses as rules_losses
-        from mlpeak.compiler.rules import RULES, finish
+        from mlpeak.compiler import (  # noqa: F401  (they add their rules)
+            rules_arithmetic,
+            rules_axes,
+            rules_losses,
+            rules_norms,
+            rules_shapes,
+            rules_tables,
+        )
+        from mlpeak.compiler.rules import REPEATED, RULES, finish
 
         for number, call in enumerate(self.graph.calls):
             if number in self.done:
@@ -389,7 +464,20 @@ class Lowering:
             rule = RULES.get(call.name)
             if rule is None:
                 raise self.error(call, "is not among the operations that compile")
+            self.check_dtypes(call)
+            first = call.inputs[0] if call.inputs else None
+            if call.name in REPEATED and first is not None and is_rows(first.shape):
+                self.repeat = columns_of(first.shape[:-1])
             rule(self, call)
+            self.repeat = 1
+        if self.graph.calls:
+            last = self.graph.calls[-1]
+            if self.graph.loss is not None:
+                self.loss = self.standard(self.graph.loss, last)
+            for value in self.graph.outputs:
+                if value is not None and self.graph.loss is None:
+                    self.standard(value, last)
+        self.settle_gradients()
         finish(self)
         graph = self.graph
         for value in (*graph.inputs, *graph.targets, graph.sample_weight):
@@ -400,6 +488,17 @@ class Lowering:
     def source(self, value: Value) -> tuple[Home, bool]:
         """Return where an array of the caller's goes, and whether as integers."""
         return self.sources[value.id]
+
+    def check_dtypes(self, call: Call) -> None:
+        """Raise for what is computed in another dtype, and for the square of the batch size."""
+        for value in call.outputs:
+            if value is None:
+                continue
+            if value.dtype.kind == "f" and value.dtype != self.dtype:
+                raise self.error(call, f"computes in {value.dtype}; expected {self.dtype}, "
+                                 "as the parameters")  # fmt: skip
+            if sum(n < 0 for n in value.shape) > 1:
+                raise self.error(call, f"has a result of shape {value.shape}: the batch size twice")
 
     def build(self) -> Any:
         """Return the native program."""
@@ -414,9 +513,10 @@ class Lowering:
             elif home.early:
                 home.number = program.add_early(home.columns)
             else:
-                home.number = program.add_array(max(home.columns, 16 // size))
+                home.number = program.add_array(home.columns)
         for home in self.integers.values():
-            home.number = program.add_integers()
+            home.number = program.add_integers(home.columns)
+        program.set_least_batch(self.least_batch)
         for home, array in self.arrays:
             program.set_array(home.number, array)
         for weight in (*self.weights.values(), *self.spare_weights):
@@ -425,14 +525,18 @@ class Lowering:
             )
         for emit in self.prelude:
             emit(program)
-        for _, emit in sorted(self.emitted, key=lambda item: item[0]):
+        for _, emit, repeat, once in sorted(self.emitted, key=lambda item: item[0]):
+            program.set_repeat(repeat)
+            program.set_once(once)
             emit(program)
+        program.set_repeat(1)
+        program.set_once(0)
         for emit in self.tail:
             emit(program)
         if self.first_update_stage is not None:
             program.set_update_stage(self.first_update_stage)
         if self.graph.loss is not None:
-            program.set_loss(self.places[self.graph.loss.id].home.number)
+            program.set_loss(self.loss.number)
         return program
 
 

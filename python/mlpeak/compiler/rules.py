@@ -9,15 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlpeak.compiler import rules_updates
-from mlpeak.compiler.graph import Call, RandomStep
-from mlpeak.compiler.layout import NOWHERE, Home
+from mlpeak.compiler.along import emit_along, emit_product
+from mlpeak.compiler.graph import Call, RandomStep, Value
+from mlpeak.compiler.layout import NOWHERE, Home, is_rows
 from mlpeak.compiler.lower import Lowering, Update
+from mlpeak.compiler.maps import map_value
 from mlpeak.ops.activations import ACTIVATIONS
 
 __all__ = ["RULES", "finish", "rule"]
 
 Rule = Callable[[Lowering, Call], None]
 RULES: dict[str, Rule] = {}
+
+
+#: The calls that take all dimensions before the last for one: a sample has several rows to them.
+REPEATED = frozenset(
+    [f"linear{part}" for part in ("", "_backward_input", "_backward_weight", "_backward_bias")]
+    + [f"{n}{b}" for n in ("layer_norm", "rms_norm", "batch_norm", "softmax", "log_softmax")
+       for b in ("", "_backward")]
+)  # fmt: skip
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -42,6 +52,11 @@ def _params(call: Call, name: str) -> list[float]:
 # Layers.
 
 
+def _is_layer(x: Value, w: Value) -> bool:
+    """Whether a product is of samples and a parameter, whose packed copies it can use."""
+    return is_rows(x.shape) and w.kind in ("parameter", "buffer")
+
+
 @rule("linear")
 def _linear(low: Lowering, call: Call) -> None:
     x, w, b = call.inputs
@@ -49,6 +64,9 @@ def _linear(low: Lowering, call: Call) -> None:
     assert x is not None
     assert w is not None
     assert y is not None
+    if not _is_layer(x, w):
+        _linear_as_product(low, call)
+        return
     source = low.rows(x, call, adjacent=False)
     weight = low.weight(w, call)
     weight.forward = True
@@ -89,6 +107,21 @@ def _linear(low: Lowering, call: Call) -> None:
     )
 
 
+def _linear_as_product(low: Lowering, call: Call) -> None:
+    """Emit the product with a weight that is computed, then the sum with the bias."""
+    x, w, b = call.inputs
+    (y,) = call.outputs
+    assert x is not None
+    assert w is not None
+    assert y is not None
+    repeat, low.repeat = low.repeat, 1
+    emit_product(low, call, x, w, y, transpose_b=True)
+    if b is not None:
+        before = low.places.pop(y.id)
+        map_value(low, call, "add", y, [(before, y.shape), (low.place(b, call), b.shape)])
+    low.repeat = repeat
+
+
 @rule("linear_backward_input")
 def _linear_backward_input(low: Lowering, call: Call) -> None:
     g, w = call.inputs
@@ -96,6 +129,9 @@ def _linear_backward_input(low: Lowering, call: Call) -> None:
     assert g is not None
     assert w is not None
     assert gx is not None
+    if not _is_layer(g, w):
+        emit_product(low, call, g, w, gx)
+        return
     grad = low.rows(g, call, adjacent=False)
     weight = low.weight(w, call)
     weight.backward = True
@@ -131,6 +167,9 @@ def _linear_backward_weight(low: Lowering, call: Call) -> None:
     assert g is not None
     assert x is not None
     assert gw is not None
+    if not is_rows(g.shape):
+        emit_product(low, call, g, x, gw, transpose_a=True)
+        return
     grad, source = low.rows(g, call, adjacent=False), low.rows(x, call, adjacent=False)
     weight = low.weight_of_gradient(gw)
 
@@ -157,6 +196,9 @@ def _linear_backward_bias(low: Lowering, call: Call) -> None:
     (gb,) = call.outputs
     assert g is not None
     assert gb is not None
+    if not is_rows(g.shape):
+        emit_along(low, call, "sum", 0)
+        return
     grad = low.rows(g, call, adjacent=False)
 
     def emit(stage: int, gradient: Home, update: Update | None) -> None:
@@ -182,19 +224,29 @@ def _activation(low: Lowering, call: Call) -> None:
     kept = call.inputs[1] if backward else first
     assert first is not None
     assert kept is not None
-    x = low.rows(kept, call, adjacent)
-    grad = low.rows(first, call, adjacent) if backward else NOWHERE
+    rows = is_rows(first.shape)
+    if not rows and adjacent:
+        axis = len(first.shape) - 1
+        emit_along(low, call, call.name, axis, second=kept if backward else None)
+        return
+    x = low.rows(kept, call, adjacent) if rows else low.standard(kept, call)
+    grad = NOWHERE
+    if backward:
+        grad = low.rows(first, call, adjacent) if rows else low.standard(first, call)
     stage = low.stage_of(x, grad)
     (result,) = call.outputs
     assert result is not None
-    y = low.result(result, stage)
+    y = low.result(result, stage, whole=not rows)
     y.adjacent = y.adjacent or adjacent
     params = _params(call, name)
-    low.emit_rows(
+    low.once = 0 if rows else 2 if y.rows else 1
+    emit = low.emit_rows if rows else low.emit_whole
+    emit(
         stage,
         (x, grad),
         lambda p: p.activation(stage, name, params, backward, x.number, grad.number, y.number),
     )
+    low.once = 0
 
 
 for _name in ACTIVATIONS:
@@ -226,15 +278,17 @@ def finish(low: Lowering) -> None:
         rules_updates.finish(low)
         return
     updates = {id(update.tensor): update for update in low.updates}
-    for value, stage, emit in low.pending:
+    for value, stage, emit, repeat in low.pending:
         update = updates[id(low.tensor_of[value.id])]
         _, home = low.tensors[id(update.tensor)]
         low.states(update)
+        low.repeat = repeat
         emit(low.update_stage(home, stage), NOWHERE, update)
+        low.repeat = 1
         del updates[id(update.tensor)]
-    for tensor, value in low.graph.gradients:
+    for tensor, _ in low.graph.gradients:
         remaining = updates.get(id(tensor))
         if remaining is None:
             continue
-        low.update_array(low.places[value.id].home, remaining)
+        low.update_array(low.gradient_homes[id(tensor)], remaining)
     rules_updates.average(low)

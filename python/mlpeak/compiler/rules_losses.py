@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlpeak.compiler.graph import Call, Value
-from mlpeak.compiler.layout import NOWHERE, Home, Spread
+from mlpeak.compiler.layout import NOWHERE, Home, is_rows
 from mlpeak.compiler.lower import Lowering
 from mlpeak.compiler.rules import rule
 from mlpeak.ops.losses import LOSSES
@@ -178,15 +178,13 @@ def _operands(low: Lowering, call: Call, inputs: tuple[Value | None, ...]) -> di
         "log_input": bool(call.params.get("log_input", True)),
     }
     if further and further[0] is not None:
-        place = low.place(further[0], call)
-        if place.home.rows and place.spread == Spread.ROWS:
-            if place.home.columns != found["input"].columns:
+        if is_rows(further[0].shape):
+            found["extra"] = low.rows(further[0], call)
+            if found["extra"].columns != found["input"].columns:
                 raise low.error(call, "has a variance for each sample, not for each element")
-            found["extra"] = low.rows(further[0], call)
-        elif place.home.rows:
-            found["extra"] = low.rows(further[0], call)
         else:
-            found["extra_array"], found["extra_size"] = place.home, place.home.columns
+            found["extra_array"] = low.array(further[0], call)
+            found["extra_size"] = found["extra_array"].columns
     return found
 
 

@@ -23,11 +23,11 @@ def finish(low: Lowering) -> None:
     """Emit the update of all parameters from gradients in arrays, in stages of their own."""
     updates = {id(update.tensor): update for update in low.updates}
     gradients: list[tuple[Home, Update]] = []
-    for tensor, value in low.graph.gradients:
+    for tensor, _ in low.graph.gradients:
         update = updates.get(id(tensor))
         if update is None or low.home_of(tensor) is None:
             continue
-        home = low.places[value.id].home
+        home = low.gradient_homes[id(tensor)]
         if low.accumulate > 1:
             home = _sum(low, home, low.sums[id(tensor)])
         gradients.append((home, update))

@@ -10,8 +10,14 @@ namespace mlpeak {
 enum class Elementary { exp, log, log1p, expm1, erf };
 constexpr int kElementaryCount = 5;
 
+enum class Combination { add, subtract, multiply, divide };
+constexpr int kCombinationCount = 4;
+
 template <class T>
 struct ElementwiseKernels {
+  /// z[i] = x[i] op y[i], correctly rounded; z may be x or y. Indexed by Combination.
+  void (*combine[kCombinationCount])(const T* x, const T* y, T* z, int64_t n);
+
   /// y[i] = f(x[i]) for i in [0, n); y may be x. Limits as in simd/math.h: exp, log 1 ULP; log1p,
   /// expm1, erf 2 ULP. Indexed by Elementary.
   void (*elementary[kElementaryCount])(const T* x, T* y, int64_t n);

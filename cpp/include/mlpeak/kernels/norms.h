@@ -28,6 +28,11 @@ struct NormKernels {
   /// grad_x = rstd * (g - h * mean(g * h)); grad_weight as in layer_norm_backward.
   void (*rms_norm_backward)(int64_t rows, int64_t features, const T* grad_output, const T* x,
                             const T* weight, const T* rstd, T* grad_x, T* grad_weight);
+  /// The sums of these backwards alone: grad_weight += grad_output * h and grad_bias +=
+  /// grad_output, with each row's mean and rstd; mean and grad_bias are null for rms_norm. Rows are
+  /// ld apart.
+  void (*row_norm_sums)(int64_t rows, int64_t features, int64_t ld, const T* grad_output,
+                        const T* x, const T* mean, const T* rstd, T* grad_weight, T* grad_bias);
 
   /// sums[j] += d and squares[j] += d^2, d = x[i, j] - centre[j], over the rows i; rows of x are ld
   /// apart.
