@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
@@ -217,7 +217,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self.class_weight is None:
             return sample_weight
         labels = self._label_binarizer.inverse_transform(y)
-        weight: Array = compute_sample_weight(self.class_weight, labels)
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            weight: Array = compute_sample_weight(self.class_weight, labels)
+        else:
+            # of all classes: a part of the data may lack some
+            each = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+            weight = each[np.searchsorted(self.classes_, labels)]
         return weight if sample_weight is None else weight * sample_weight
 
     def _name_output(self) -> str:
