@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
 
-import sklearn.neural_network
 from sklearn.neural_network import _multilayer_perceptron
 
 from mlpeak.sklearn.classifier import MLPClassifier
@@ -20,6 +19,9 @@ _REPLACEMENTS: dict[str, type[Any]] = {
     "MLPRegressor": MLPRegressor,
 }
 _ORIGINALS = {name: getattr(_multilayer_perceptron, name) for name in _REPLACEMENTS}
+
+# where a name was exchanged
+_patched: list[tuple[ModuleType, str]] = []
 
 
 class Patch:
@@ -55,22 +57,22 @@ def patch() -> Patch:
     >>> MLPClassifier.__module__
     'mlpeak.sklearn.classifier'
     """
-    if sklearn.neural_network.MLPClassifier is MLPClassifier:
+    if _patched:
         return Patch(None)
-    _exchange(_ORIGINALS, _REPLACEMENTS)
+    for module in list(sys.modules.values()):
+        if not isinstance(module, ModuleType) or module.__name__.startswith("mlpeak."):
+            continue
+        for name, original in _ORIGINALS.items():
+            # only under its own name: another one is somebody's choice between the two
+            if module.__dict__.get(name) is original:
+                setattr(module, name, _REPLACEMENTS[name])
+                _patched.append((module, name))
     return Patch(unpatch)
 
 
 def unpatch() -> None:
-    """Undo `patch`."""
-    _exchange(_REPLACEMENTS, _ORIGINALS)
-
-
-def _exchange(old: dict[str, type[Any]], new: dict[str, type[Any]]) -> None:
-    for module in list(sys.modules.values()):
-        if not isinstance(module, ModuleType) or module.__name__.startswith("mlpeak."):
-            continue
-        for name, cls in old.items():
-            # only under its own name: another one is somebody's choice between the two
-            if module.__dict__.get(name) is cls:
-                setattr(module, name, new[name])
+    """Undo `patch`. Modules that imported the classes while it was on keep mlpeak's."""
+    while _patched:
+        module, name = _patched.pop()
+        if module.__dict__.get(name) is _REPLACEMENTS[name]:
+            setattr(module, name, _ORIGINALS[name])
