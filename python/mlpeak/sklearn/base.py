@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from mlpeak._types import Array
+from mlpeak.sklearn.compiled import CompiledEngine, can_compile
 from mlpeak.sklearn.engine import Data, Engine, KernelEngine, forward
 from mlpeak.sklearn.lbfgs import fit_lbfgs
 from mlpeak.sklearn.network import HIDDEN_ACTIVATIONS, Network, Norm, as_weight, native_name
@@ -335,7 +336,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         objective, dtype = self._objective(), network.dtype
         weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype)
         data = Data(X.astype(dtype, copy=False), objective.target(y, dtype), weight)
-        return KernelEngine(network, data, objective, self.alpha, optimizer, seed)
+        engine = CompiledEngine if can_compile(network, data, objective) else KernelEngine
+        return engine(network, data, objective, self.alpha, optimizer, seed)
 
     def _callbacks(self) -> list[Callable[[Any], Any]]:
         if self.callbacks is None:

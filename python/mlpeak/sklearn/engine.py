@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from mlpeak import kernels
+from mlpeak._random import DROPOUT
 from mlpeak._types import Array
 from mlpeak.ops.activations import ACTIVATIONS
 from mlpeak.sklearn.network import Network, Norm
@@ -141,7 +142,7 @@ class KernelEngine:
         for i in range(len(net.weights) - 1):
             layers.append(_Layer(net, i, self.seed, self.step))
             x = layers[-1].forward(x)
-        self.step += 1
+            self.step += layers[-1].p > 0
         z = _linear(x, net.weights[-1], net.biases[-1])
         loss = self.objective.mean(z, batch.target, batch.sample_weight)
         squares = sum(float(np.vdot(w, w)) for w in net.weights)
@@ -165,7 +166,7 @@ class _Layer:
         self.net, self.number = net, number
         self.norm = net.norms[number] if net.norms else None
         self.p = net.dropout[number] if net.dropout else 0.0
-        self.draw = {"seed": seed, "stream": number, "step": step}
+        self.draw = {"seed": seed, "stream": DROPOUT, "step": step}
 
     def forward(self, x: Any) -> Array:
         """Return the layer's output."""

@@ -9,18 +9,47 @@ regression do the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import xlogy
 
 from mlpeak import kernels
 from mlpeak._types import Array
 
-__all__ = ["Objective", "make_objective", "output_of"]
+__all__ = ["Native", "Objective", "ceiling", "make_objective", "output_of"]
 
 # below this a predicted variance counts as this, as in torch.nn.GaussianNLLLoss
 LEAST_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Native:
+    """How an objective is made of one of mlpeak's losses in a compiled program.
+
+    Attributes
+    ----------
+    loss : str
+        Of `mlpeak.kernels`.
+    options : dict
+        Its options.
+    factor : float
+        Of the loss and its derivative.
+    averaged : bool
+        Whether the reported loss is a mean over outputs rather than a sum.
+    clipped : bool
+        Whether reported losses are at most `ceiling`.
+    constant : callable, optional
+        ``constant(target)``: what each sample's reported loss has beyond that, (n,).
+    """
+
+    loss: str
+    options: dict[str, float] = field(default_factory=dict)
+    factor: float = 1.0
+    averaged: bool = False
+    clipped: bool = False
+    constant: Callable[[Array], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,12 +66,15 @@ class Objective:
         ``slopes(z, target)``: their derivatives by z, an array of z's shape.
     widen : int
         How many units of the last layer there are for an output.
+    native : Native or None
+        None for what only `values` and `slopes` can do.
     """
 
     target: Callable[[Array, np.dtype[Any]], Array]
     values: Callable[[Array, Array], Array]
     slopes: Callable[[Array, Array], Array]
     widen: int = 1
+    native: Native | None = None
 
     def mean(self, z: Array, target: Array, sample_weight: Array | None) -> float:
         """Return the mean loss, weighted."""
@@ -92,7 +124,7 @@ def make_objective(
 # ---- classes ----
 
 
-def _ceiling(dtype: np.dtype[Any]) -> float:
+def ceiling(dtype: np.dtype[Any]) -> float:
     """Return the largest log loss that is reported: that of a probability of epsilon."""
     return float(-np.log(np.finfo(dtype).eps))
 
@@ -108,7 +140,7 @@ def _of_classes(loss: str, options: dict[str, float]) -> Objective:
 
     def values(z: Array, target: Array) -> Array:
         each = kernels.cross_entropy(z, target, label_smoothing=smoothing, reduction="none")
-        return np.minimum(each, _ceiling(z.dtype), out=each)
+        return np.minimum(each, ceiling(z.dtype), out=each)
 
     def slopes(z: Array, target: Array) -> Array:
         one = np.ones(len(z), z.dtype)
@@ -116,13 +148,14 @@ def _of_classes(loss: str, options: dict[str, float]) -> Objective:
             one, z, target, label_smoothing=smoothing, reduction="none"
         )
 
-    return Objective(_class_of, values, slopes)
+    native = Native("cross_entropy", {"label_smoothing": smoothing}, clipped=True)
+    return Objective(_class_of, values, slopes, native=native)
 
 
 def _focal_of_classes(gamma: float) -> Objective:
     def values(z: Array, target: Array) -> Array:
         log_p = kernels.log_softmax(z)[np.arange(len(z)), target]
-        return -((-np.expm1(log_p)) ** gamma) * np.maximum(log_p, -_ceiling(z.dtype))
+        return -((-np.expm1(log_p)) ** gamma) * np.maximum(log_p, -ceiling(z.dtype))
 
     def slopes(z: Array, target: Array) -> Array:
         rows = np.arange(len(z))
@@ -159,17 +192,15 @@ def _of_labels(loss: str, options: dict[str, float]) -> Objective:
         return target * (1 - smoothing) + smoothing / 2 if smoothing else target
 
     def values(z: Array, target: Array) -> Array:
-        # each of the two terms' logarithm is clipped
-        ceiling = _ceiling(z.dtype)
-        one, zero = -kernels.log_sigmoid(z), -kernels.log_sigmoid(-z)
-        each = target * np.minimum(one, ceiling) + (1 - target) * np.minimum(zero, ceiling)
-        total: Array = each.sum(axis=1)
+        each = kernels.binary_cross_entropy_with_logits(z, target, reduction="none")
+        total: Array = np.minimum(each, ceiling(z.dtype), out=each).sum(axis=1)
         return total
 
     def slopes(z: Array, target: Array) -> Array:
         return kernels.sigmoid(z) - target
 
-    return Objective(target_of, values, slopes)
+    native = Native("binary_cross_entropy_with_logits", clipped=True)
+    return Objective(target_of, values, slopes, native=native)
 
 
 def _focal_of_labels(gamma: float) -> Objective:
@@ -182,7 +213,7 @@ def _focal_of_labels(gamma: float) -> Objective:
 
     def values(z: Array, target: Array) -> Array:
         _, log_p = log_p_of(z, target)
-        each = -((-np.expm1(log_p)) ** gamma) * np.maximum(log_p, -_ceiling(z.dtype))
+        each = -((-np.expm1(log_p)) ** gamma) * np.maximum(log_p, -ceiling(z.dtype))
         total: Array = each.sum(axis=1)
         return total
 
@@ -202,24 +233,33 @@ def _number(y: Array, dtype: np.dtype[Any]) -> Array:
 
 def _squared_error(options: dict[str, float]) -> Objective:
     return Objective(
-        _number, lambda z, y: 0.5 * ((y - z) ** 2).mean(axis=1), lambda z, y: z - y
+        _number,
+        lambda z, y: 0.5 * ((y - z) ** 2).mean(axis=1),
+        lambda z, y: z - y,
+        native=Native("mse_loss", factor=0.5, averaged=True),
     )
 
 
 def _poisson(options: dict[str, float]) -> Objective:
     def values(z: Array, y: Array) -> Array:
-        from scipy.special import xlogy
-
         mean = np.exp(z)
         total: Array = (xlogy(y, y / mean) - y + mean).sum(axis=1)
         return total
 
-    return Objective(_number, values, lambda z, y: kernels.exp(z) - y)
+    def constant(y: Array) -> Array:
+        total: Array = (xlogy(y, y) - y).sum(axis=1)
+        return total
+
+    native = Native("poisson_nll_loss", constant=constant)
+    return Objective(_number, values, lambda z, y: kernels.exp(z) - y, native=native)
 
 
 def _absolute_error(options: dict[str, float]) -> Objective:
     return Objective(
-        _number, lambda z, y: np.abs(z - y).mean(axis=1), lambda z, y: np.sign(z - y)
+        _number,
+        lambda z, y: np.abs(z - y).mean(axis=1),
+        lambda z, y: np.sign(z - y),
+        native=Native("l1_loss", averaged=True),
     )
 
 
@@ -232,7 +272,8 @@ def _huber(options: dict[str, float]) -> Objective:
         mean: Array = (inner * (error - 0.5 * inner)).mean(axis=1)
         return mean
 
-    return Objective(_number, values, lambda z, y: np.clip(z - y, -delta, delta))
+    native = Native("huber_loss", {"threshold": delta}, averaged=True)
+    return Objective(_number, values, lambda z, y: np.clip(z - y, -delta, delta), native=native)
 
 
 def _quantile(options: dict[str, float]) -> Objective:

@@ -45,9 +45,12 @@ class Optimizer:
     def _shown(self, number: int) -> list[Array]:
         return [state[number].T for state in self.states]
 
-    def options(self) -> dict[str, Any]:
-        """Return the numbers of the next update, by the native update's names, but the decay."""
+    def group(self) -> dict[str, Any]:
+        """Return the numbers of the next update, as a program reads them; see `update`."""
         raise NotImplementedError
+
+    #: how many updates were made, where their numbers depend on it
+    t = 0
 
     def count(self, updates: int) -> None:
         """Note that updates were made."""
@@ -95,12 +98,15 @@ class SGDOptimizer(Optimizer):
         """The velocities; states hold them with the sign of the gradient."""
         return [-array for array in self._shown(0)]
 
-    def options(self) -> dict[str, Any]:
+    def group(self) -> dict[str, Any]:
         """Return the numbers of the next update."""
         return {
             "lr": self.learning_rate,
             "momentum": self.momentum,
+            "dampening": 0.0,
+            "weight_decay": 0.0,
             "nesterov": bool(self.nesterov) and self.momentum != 0,
+            "maximize": False,
             "velocity": True,
         }
 
@@ -185,14 +191,16 @@ class AdamOptimizer(Optimizer):
         """Second moments."""
         return self._shown(1)
 
-    def options(self) -> dict[str, Any]:
+    def group(self) -> dict[str, Any]:
         """Return the numbers of the next update."""
         return {
-            "step": self.t + 1,
             "lr": self.learning_rate_init,
-            "beta1": self.beta_1,
-            "beta2": self.beta_2,
+            "betas": (self.beta_1, self.beta_2),
             "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+            "decoupled_weight_decay": True,
+            "maximize": False,
+            "amsgrad": False,
             "uncorrected_eps": True,
         }
 
