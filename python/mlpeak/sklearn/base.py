@@ -6,6 +6,7 @@ of early stopping, one shuffle an epoch.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -13,10 +14,10 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, is_classifier
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from mlpeak._types import Array
 from mlpeak.sklearn.compiled import CompiledEngine, can_compile
@@ -31,6 +32,9 @@ from mlpeak.sklearn.threads import share_of_threads
 __all__ = ["STOCHASTIC_SOLVERS", "BaseMLP"]
 
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
+
+# of which a prediction is done before its threads would be shared out
+FEW_ROWS = 16
 
 _DTYPES = {"fp32": np.float32, "fp64": np.float64}
 
@@ -354,18 +358,27 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     # ---- predicting ----
 
+    def _check_fitted(self) -> None:
+        if "coefs_" not in self.__dict__:
+            check_is_fitted(self)
+
     def _sums(self, X: Any) -> Array:
         """Return the last layer's sums for X, which was checked."""
-        dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
-        activations, _ = self._check_layers(len(self.coefs_) - 1)
+        dtype = self.coefs_[0].dtype
+        if X.dtype != dtype:
+            dtype = np.result_type(X.dtype, dtype)
         weights = [as_weight(coef, dtype) for coef in self.coefs_]
         biases = [np.ascontiguousarray(b, dtype) for b in self.intercepts_]
+        names = self._for_each("activation", self.activation, len(weights) - 1)
+        activations = [native_name(name) for name in names]
         return forward(Network(weights, biases, activations, self._norms), X)
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> Array:
         """Return the output activation's values for X."""
         if check_input:
             X = self._check_features(X)
+        if X.shape[0] < FEW_ROWS:
+            return output_of(self.out_activation_, self._sums(X))
         with share_of_threads(self.n_threads):
             return output_of(self.out_activation_, self._sums(X))
 
@@ -374,17 +387,15 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if (
             type(X) is np.ndarray
             and X.ndim == 2
-            and X.dtype in (np.float64, np.float32)
+            and X.dtype.char in "fd"
             and X.shape[0] > 0
             and X.shape[1] == self.n_features_in_
-            and not hasattr(self, "feature_names_in_")
-            and np.isfinite(X).all()
+            and "feature_names_in_" not in self.__dict__
+            # a finite sum has finite terms; where it is not, the full check tells why
+            and math.isfinite(X.sum())
         ):
             return X
         return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-
-    def _is_regression(self) -> bool:
-        return not is_classifier(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

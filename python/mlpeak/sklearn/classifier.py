@@ -13,7 +13,7 @@ from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_wei
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from mlpeak._types import Array
 from mlpeak.sklearn.base import BaseMLP
@@ -292,7 +292,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
-        check_is_fitted(self)
+        self._check_fitted()
         return self._predict(X)
 
     def _predict(self, X: Any, check_input: bool = True) -> Array:
@@ -301,6 +301,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return np.take(self.classes_, proba.argmax(axis=1))
         if self.n_outputs_ == 1:
             proba = proba.ravel()
+            if len(self.classes_) == 2:
+                return np.take(self.classes_, (proba > 0.5).view(np.uint8))
         labels: Array = self._label_binarizer.inverse_transform(proba)
         return labels
 
@@ -316,7 +318,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         proba = self._forward_pass_fast(X)
         return np.hstack([1 - proba, proba]) if self.n_outputs_ == 1 else proba
 

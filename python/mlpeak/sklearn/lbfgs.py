@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.optimize
 from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
 from sklearn.utils.optimize import _check_optimize_result
+from threadpoolctl import ThreadpoolController
 
 from mlpeak._types import Array
 from mlpeak.sklearn.network import Network
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from mlpeak.sklearn.base import BaseMLP
 
 __all__ = ["fit_lbfgs"]
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    # finding the libraries of the process takes milliseconds
+    return ThreadpoolController()
 
 
 def fit_lbfgs(
@@ -58,19 +66,21 @@ def fit_lbfgs(
         if deadline is not None and time.monotonic() > deadline:
             raise StopIteration
 
-    result = scipy.optimize.minimize(
-        loss_and_gradient,
-        pack(shown),
-        method="L-BFGS-B",
-        jac=True,
-        callback=after_iteration if callbacks or deadline is not None else None,
-        options={
-            "maxfun": estimator.max_fun,
-            "maxiter": estimator.max_iter,
-            "gtol": estimator.tol,
-            **_get_additional_lbfgs_options_dict("iprint", 1 if estimator.verbose else -1),
-        },
-    )
+    # SciPy's products of vectors are small: threads for them would only take cores from ours
+    with _blas().limit(limits=1, user_api="blas"):
+        result = scipy.optimize.minimize(
+            loss_and_gradient,
+            pack(shown),
+            method="L-BFGS-B",
+            jac=True,
+            callback=after_iteration if callbacks or deadline is not None else None,
+            options={
+                "maxfun": estimator.max_fun,
+                "maxiter": estimator.max_iter,
+                "gtol": estimator.tol,
+                **_get_additional_lbfgs_options_dict("iprint", 1 if estimator.verbose else -1),
+            },
+        )
     estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
     estimator.loss_ = result.fun
     unpack(result.x)

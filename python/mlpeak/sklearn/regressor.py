@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from mlpeak._types import Array
 from mlpeak.sklearn.base import BaseMLP
@@ -249,7 +249,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs), or two of them
         """
-        check_is_fitted(self)
+        self._check_fitted()
         if not return_std:
             return self._predict(X)
         if self.loss != "gaussian_nll":
