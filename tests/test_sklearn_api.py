@@ -76,7 +76,7 @@ WRONG: list[dict[str, Any]] = [
 
 
 def error_of(call: Any) -> tuple[type[BaseException], str]:
-    with pytest.raises(Exception) as info:  # noqa: PT011
+    with pytest.raises(Exception) as info:
         call()
     return info.type, str(info.value)
 

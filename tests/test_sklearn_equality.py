@@ -47,11 +47,19 @@ def samples(kind: str, n: int = 230) -> tuple[Any, Any]:
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    for a, b in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+    for a, b in zip(
+        ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True
+    ):
         assert a.shape == b.shape
         assert a.dtype == b.dtype
         np.testing.assert_allclose(a, b, rtol=0, atol=RELATIVE * np.abs(b).max())
-    for name in ("loss_", "best_loss_", "best_validation_score_", "loss_curve_", "validation_scores_"):
+    for name in (
+        "loss_",
+        "best_loss_",
+        "best_validation_score_",
+        "loss_curve_",
+        "validation_scores_",
+    ):
         assert hasattr(ours, name) == hasattr(theirs, name), name
         expected = getattr(theirs, name, None)
         if expected is None:
@@ -106,7 +114,9 @@ def test_same_model(mode: str, kind: str, solver: str, activation: str) -> None:
     assert_same(ours, theirs)
     np.testing.assert_array_equal(
         ours.predict(X), theirs.predict(X)
-    ) if kind != "regressor" else np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-6)
+    ) if kind != "regressor" else np.testing.assert_allclose(
+        ours.predict(X), theirs.predict(X), atol=1e-6
+    )
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -172,7 +182,9 @@ def test_float32(kind: str, solver: str) -> None:
     X = X.astype(np.float32)
     params = {"max_iter": 3, "solver": solver, "random_state": 0, "hidden_layer_sizes": (11,)}
     ours, theirs = (cls(**params).fit(X, y) for cls in PAIRS[kind])
-    for a, b in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+    for a, b in zip(
+        ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True
+    ):
         assert a.dtype == b.dtype
         # 6 steps, each of at most lr = 1e-3 however a gradient near 0 is rounded; lbfgs is float64
         np.testing.assert_allclose(a, b, atol=6e-3 if solver == "adam" else 1e-5)
@@ -219,7 +231,11 @@ def test_verbose_prints_alike(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_warnings_are_alike() -> None:
     X, y = samples("multiclass")
-    for options in ({"max_iter": 2}, {"batch_size": 1000, "max_iter": 2}, {"solver": "lbfgs", "max_iter": 2}):
+    for options in (
+        {"max_iter": 2},
+        {"batch_size": 1000, "max_iter": 2},
+        {"solver": "lbfgs", "max_iter": 2},
+    ):
         found = []
         for cls in PAIRS["multiclass"]:
             with warnings.catch_warnings(record=True) as caught:

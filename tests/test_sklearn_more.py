@@ -112,7 +112,9 @@ def test_standard_deviation_needs_its_loss(iris: Any) -> None:
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_every_activation(activation: str, iris: Any) -> None:
     X, y = iris
-    model = MLPClassifier(activation=activation, max_iter=60, random_state=0, learning_rate_init=0.01)
+    model = MLPClassifier(
+        activation=activation, max_iter=60, random_state=0, learning_rate_init=0.01
+    )
     assert model.fit(X, y).score(X, y) > 0.9
 
 
@@ -123,9 +125,7 @@ def test_an_activation_a_layer(iris: Any) -> None:
     two = np.maximum(one @ model.coefs_[1] + model.intercepts_[1], 0)
     z = two @ model.coefs_[2] + model.intercepts_[2]
     p = np.exp(z - z.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(
-        model.predict_proba(X), p / p.sum(axis=1, keepdims=True), rtol=1e-10
-    )
+    np.testing.assert_allclose(model.predict_proba(X), p / p.sum(axis=1, keepdims=True), rtol=1e-10)
     assert native_name("logistic") == "sigmoid"
 
 
@@ -286,7 +286,9 @@ def test_threads_change_no_bit(kind: str) -> None:
 
     X, y = make_classification(500, 40, n_informative=10, n_classes=3, random_state=0)
     X = csr_matrix(X) if kind == "sparse" else X
-    models = [MLPClassifier((64,), max_iter=3, random_state=0, n_threads=n).fit(X, y) for n in (1, 2, 3)]
+    models = [
+        MLPClassifier((64,), max_iter=3, random_state=0, n_threads=n).fit(X, y) for n in (1, 2, 3)
+    ]
     for model in models[1:]:
         for a, b in zip(model.coefs_, models[0].coefs_, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -1,4 +1,4 @@
-"""Inside the tools of scikit-learn, in worker processes, threads and forks, beside other libraries."""
+"""Inside scikit-learn's tools, in worker processes, threads and forks, beside other libraries."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ SKLEARN = (
 )
 
 
-@pytest.mark.parametrize("beside", [("", ""), SKLEARN, TORCH], ids=["alone", "scikit-learn", "torch"])
+@pytest.mark.parametrize(
+    "beside", [("", ""), SKLEARN, TORCH], ids=["alone", "scikit-learn", "torch"]
+)
 def test_fork_after_training(beside: tuple[str, str]) -> None:
     if beside is TORCH and not find_spec("torch"):
         pytest.skip("torch is not installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -107,10 +108,7 @@ def timed(fit: Fit, library: str, mnist: str | None) -> tuple[float, float]:
 
 
 def _estimator(library: str, regression: bool, params: Mapping[str, Any]) -> Any:
-    if library == "mlpeak":
-        from mlpeak import sklearn as module
-    else:
-        from sklearn import neural_network as module
+    module = import_module("mlpeak.sklearn" if library == "mlpeak" else "sklearn.neural_network")
     cls = module.MLPRegressor if regression else module.MLPClassifier
     return cls(random_state=0, **params)
 

@@ -1,9 +1,11 @@
 """scikit-learn's multi-layer perceptrons: the same models, several times faster.
 
-`MLPClassifier` and `MLPRegressor` take the place of those of `sklearn.neural_network`; `patch` makes
-unchanged code use them. base.py says how a fit runs; classifier.py and regressor.py what each adds;
-network.py holds parameters; objectives.py the losses; optimizers.py the solvers' state; engine.py
-what computes an epoch.
+`MLPClassifier` and `MLPRegressor` take the place of those of `sklearn.neural_network`; `patch`
+makes unchanged code use them.
+
+base.py says how a fit runs, with stochastic.py and lbfgs.py for the solvers; classifier.py and
+regressor.py what each adds; network.py holds parameters, objectives.py the losses, optimizers.py
+the solvers' state. compiled.py computes an epoch as one native program, engine.py what that cannot.
 """
 
 from mlpeak._extras import missing_extra

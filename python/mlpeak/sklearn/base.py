@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -42,7 +42,7 @@ _DTYPES = {"fp32": np.float32, "fp64": np.float64}
 class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     """What `MLPClassifier` and `MLPRegressor` share."""
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), list, tuple],
         "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
@@ -212,9 +212,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if self.solver == "lbfgs":
             # SciPy computes in float64
             self._hold(np.dtype(np.float64))
-        network = Network(
-            self._hold(), self.intercepts_, activations, self._norms, dropout
-        )
+        network = Network(self._hold(), self.intercepts_, activations, self._norms, dropout)
         with share_of_threads(self.n_threads) as share:
             if self.solver == "lbfgs":
                 fit_lbfgs(self, network, X, y, sample_weight)
@@ -320,8 +318,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             if not weight.flags.writeable:
                 weight = weight.copy()
             weights.append(weight)
-            if not np.shares_memory(weight, coef, max_work=1) or weight.dtype != coef.dtype:
-                self.coefs_[i] = weight.T
+            self.coefs_[i] = weight.T
             self.intercepts_[i] = np.require(self.intercepts_[i], weight.dtype, ["C", "W"])
         return weights
 
@@ -346,7 +343,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _callbacks(self) -> list[Callable[[Any], Any]]:
         if self.callbacks is None:
             return []
-        return list(self.callbacks) if isinstance(self.callbacks, (list, tuple)) else [self.callbacks]
+        return (
+            list(self.callbacks) if isinstance(self.callbacks, (list, tuple)) else [self.callbacks]
+        )
 
     def _check_solver(self) -> bool:
         if self.solver not in STOCHASTIC_SOLVERS:

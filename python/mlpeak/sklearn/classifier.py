@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
@@ -90,7 +90,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     True
     """
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions({"log_loss", "focal"})],
         "focal_gamma": [Interval(Real, 0, None, closed="left")],
@@ -298,7 +298,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _predict(self, X: Any, check_input: bool = True) -> Array:
         proba = self._forward_pass_fast(X, check_input)
         if self.out_activation_ == "softmax":
-            return np.take(self.classes_, proba.argmax(axis=1))
+            index: Array = proba.argmax(axis=1)
+            return np.take(self.classes_, index)
         if self.n_outputs_ == 1:
             proba = proba.ravel()
             if len(self.classes_) == 2:

@@ -55,9 +55,7 @@ class CompiledEngine:
         builder = _Builder(network, data, objective.native, alpha > 0, optimizer, self._gradients)
         self._program, self._expected = builder.program, builder.expected
         self._draws = builder.draws
-        self._arrays = tuple(
-            a for a in (data.x, data.target, data.sample_weight) if a is not None
-        )
+        self._arrays = tuple(a for a in (data.x, data.target, data.sample_weight) if a is not None)
         constant = objective.native.constant
         self._constant = None if constant is None else constant(data.target)
 
@@ -260,7 +258,7 @@ class _Builder:
         return out
 
     def gradient(self, i: int, grad: int, x: int, layers: int) -> None:
-        """Add the gradients of layer i's parameters, with their updates if there is an optimizer."""
+        """Add the gradients of layer i's parameters, updated at once by an optimizer."""
         for index, group in ((i, 0), (layers + i, 1)):
             if self.optimizer is None:
                 destination: tuple[int, int, int, list[int]] = (
@@ -298,7 +296,7 @@ class _Builder:
     def class_loss(self, z: int, target: int, grad: int, classes: int) -> tuple[int, int, float]:
         """Add a loss over classes and its gradient."""
         column = self.program.add_rows(1, 1)
-        told = {
+        told: dict[str, Any] = {
             "name": self.native.loss,
             "input": z,
             "target": target,
@@ -323,7 +321,7 @@ class _Builder:
     def element_loss(self, z: int, target: int, grad: int, outputs: int) -> tuple[int, int, float]:
         """Add a loss of each output and its gradient."""
         native = self.native
-        told = {
+        told: dict[str, Any] = {
             "name": native.loss,
             "log_input": True,
             **native.options,
@@ -368,7 +366,5 @@ class _Builder:
                 self.back, "multiply", self.sample_weight, Spread.ROWS, limit, spread, column
             )
             limit, spread = column, Spread.COLUMN
-        self.program.arithmetic(
-            self.back, "minimum", losses, Spread.ROWS, limit, spread, losses
-        )
+        self.program.arithmetic(self.back, "minimum", losses, Spread.ROWS, limit, spread, losses)
         return losses

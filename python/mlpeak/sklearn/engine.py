@@ -166,7 +166,7 @@ class _Layer:
         self.net, self.number = net, number
         self.norm = net.norms[number] if net.norms else None
         self.p = net.dropout[number] if net.dropout else 0.0
-        self.draw = {"seed": seed, "stream": DROPOUT, "step": step}
+        self.draw: dict[str, Any] = {"seed": seed, "stream": DROPOUT, "step": step}
 
     def forward(self, x: Any) -> Array:
         """Return the layer's output."""

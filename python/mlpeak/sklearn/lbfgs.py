@@ -61,7 +61,7 @@ def fit_lbfgs(
             unpack(intermediate_result.x)
             estimator.n_iter_, estimator.loss_ = iteration, float(intermediate_result.fun)
             # each of them is called, whatever the others want
-            if any([bool(callback(estimator)) for callback in callbacks]):
+            if True in [bool(callback(estimator)) for callback in callbacks]:
                 raise StopIteration
         if deadline is not None and time.monotonic() > deadline:
             raise StopIteration

@@ -14,8 +14,10 @@ from mlpeak.ops.activations import ACTIVATIONS
 __all__ = ["HIDDEN_ACTIVATIONS", "Network", "Norm", "as_weight", "native_name"]
 
 #: scikit-learn's names, and all of mlpeak's that treat each number by itself.
-HIDDEN_ACTIVATIONS = ("identity", "logistic") + tuple(
-    name for name in ACTIVATIONS if name not in ("softmax", "log_softmax")
+HIDDEN_ACTIVATIONS = (
+    "identity",
+    "logistic",
+    *(name for name in ACTIVATIONS if name not in ("softmax", "log_softmax")),
 )
 
 

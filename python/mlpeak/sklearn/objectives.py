@@ -82,7 +82,7 @@ class Objective:
 
     def gradient(self, z: Array, target: Array, sample_weight: Array | None, total: float) -> Array:
         """Return the gradient of the weighted sum of losses divided by `total`."""
-        grad = self.slopes(z, target)
+        grad: Array = self.slopes(z, target)
         if sample_weight is not None:
             grad *= sample_weight[:, None]
         grad /= total
@@ -130,7 +130,8 @@ def ceiling(dtype: np.dtype[Any]) -> float:
 
 
 def _class_of(y: Array, dtype: np.dtype[Any]) -> Array:
-    return y.argmax(axis=1)
+    index: Array = y.argmax(axis=1)
+    return index
 
 
 def _of_classes(loss: str, options: dict[str, float]) -> Objective:

@@ -55,7 +55,9 @@ class Optimizer:
     def count(self, updates: int) -> None:
         """Note that updates were made."""
 
-    def update(self, params: Sequence[Array], grads: Sequence[Array], decays: Sequence[float]) -> None:
+    def update(
+        self, params: Sequence[Array], grads: Sequence[Array], decays: Sequence[float]
+    ) -> None:
         """Make one update; a decay is the L2 penalty's factor, added to the gradient."""
         raise NotImplementedError
 
@@ -110,7 +112,9 @@ class SGDOptimizer(Optimizer):
             "velocity": True,
         }
 
-    def update(self, params: Sequence[Array], grads: Sequence[Array], decays: Sequence[float]) -> None:
+    def update(
+        self, params: Sequence[Array], grads: Sequence[Array], decays: Sequence[float]
+    ) -> None:
         """Make one update."""
         lr = self.learning_rate
         for param, grad, decay, (buffer,) in zip(params, grads, decays, self.states, strict=True):
@@ -133,9 +137,7 @@ class SGDOptimizer(Optimizer):
     def iteration_ends(self, time_step: int) -> None:
         """Lower the learning rate if it scales inversely."""
         if self.lr_schedule == "invscaling":
-            self.learning_rate = (
-                float(self.learning_rate_init) / (time_step + 1) ** self.power_t
-            )
+            self.learning_rate = float(self.learning_rate_init) / (time_step + 1) ** self.power_t
 
     def trigger_stopping(self, msg: str, verbose: Any) -> bool:
         """Return whether to stop; an adaptive rate is lowered first."""
@@ -211,7 +213,9 @@ class AdamOptimizer(Optimizer):
             correction = np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
             self.learning_rate = float(self.learning_rate_init * correction)
 
-    def update(self, params: Sequence[Array], grads: Sequence[Array], decays: Sequence[float]) -> None:
+    def update(
+        self, params: Sequence[Array], grads: Sequence[Array], decays: Sequence[float]
+    ) -> None:
         """Make one update."""
         self.count(1)
         eps = self.epsilon / np.sqrt(1 - self.beta_2**self.t)
@@ -247,6 +251,4 @@ def make_optimizer(parameters: Sequence[Array], estimator: Any) -> Optimizer:
             e.power_t,
         )
     decay = e.weight_decay if e.solver == "adamw" else 0.0
-    return AdamOptimizer(
-        parameters, e.learning_rate_init, e.beta_1, e.beta_2, e.epsilon, decay
-    )
+    return AdamOptimizer(parameters, e.learning_rate_init, e.beta_1, e.beta_2, e.epsilon, decay)

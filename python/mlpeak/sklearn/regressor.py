@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
@@ -24,8 +24,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron for numbers, as `sklearn.neural_network.MLPRegressor`.
 
     Parameters up to `max_fun` are scikit-learn's, with its defaults and meanings; with the same
-    ``random_state`` they give the same model. Those after it, and what more `loss`, `activation` and
-    `solver` may be, are mlpeak's.
+    ``random_state`` they give the same model. Those after it, and what more `loss`, `activation`
+    and `solver` may be, are mlpeak's.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     True
     """
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
         "loss": [
             StrOptions(

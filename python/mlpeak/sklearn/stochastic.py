@@ -1,4 +1,4 @@
-"""The stochastic solvers: epochs of mini-batches until the loss, or a held-out score, stands still."""
+"""The stochastic solvers: epochs of batches until the loss or a held-out score stands still."""
 
 from __future__ import annotations
 
@@ -62,9 +62,8 @@ def fit_stochastic(
         X, y, sample_weight, held_out, held_out_weight = _split(e, X, y, sample_weight)
     elif e.early_stopping and validation_data is not None:
         held_out = validation_data[:2]
-    if validation_data is not None and not hasattr(e, "validation_loss_curve_"):
-        e.validation_loss_curve_ = []
-    elif validation_data is not None and not e.warm_start and not incremental:
+    anew = not hasattr(e, "validation_loss_curve_") or not (e.warm_start or incremental)
+    if validation_data is not None and anew:
         e.validation_loss_curve_ = []
 
     n_samples = X.shape[0]
@@ -74,7 +73,8 @@ def fit_stochastic(
         assert not isinstance(e.batch_size, str)
         if e.batch_size > n_samples:
             warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                "Got `batch_size` less than 1 or larger than "
+                "sample size. It is going to be clipped",
                 stacklevel=4,
             )
         batch_size = int(np.clip(e.batch_size, 1, n_samples))
@@ -121,7 +121,7 @@ def fit_stochastic(
             if incremental:
                 break
             # each callback is called, whatever the others want
-            if any([bool(callback(e)) for callback in callbacks]):
+            if True in [bool(callback(e)) for callback in callbacks]:
                 break
             if deadline is not None and time.monotonic() > deadline:
                 break
@@ -172,7 +172,7 @@ def _loss_of(e: BaseMLP, network: Network, validation_data: tuple[Any, Array, Ar
 
 
 def _count_by_score(e: BaseMLP, held_out: tuple[Any, Array], weight: Array | None) -> None:
-    """Note the score, and count epochs in which it did not rise by tol; keep the best parameters."""
+    """Count epochs in which the score did not rise by tol; keep the best parameters."""
     assert e.validation_scores_ is not None
     assert e.best_validation_score_ is not None
     score = e._score(*held_out, sample_weight=weight)
