@@ -221,14 +221,19 @@ class Step {
     return py::float_(loss);
   }
 
-  /// Steps over whole arrays that were checked; returns how many were completed.
+  /// Steps over whole arrays that were checked, or compressed rows (see bind_sparse); returns how
+  /// many were completed.
   int64_t run(const py::tuple& arrays, const std::vector<double>& scales, int64_t samples,
               int64_t batch_size, const std::optional<py::array>& order,
               const std::optional<py::array>& losses, bool stop_unless_finite, bool poll,
               const std::optional<py::array>& penalties) {
     Busy busy(*this);
-    for (size_t i = 0; i < expected_.size(); ++i)
-      bind(expected_[i], py::reinterpret_borrow<py::array>(arrays[i]), scales[i]);
+    for (size_t i = 0; i < expected_.size(); ++i) {
+      if (PyTuple_CheckExact(py::object(arrays[i]).ptr()))
+        bind_sparse(expected_[i], arrays[i].cast<py::tuple>(), scales[i]);
+      else
+        bind(expected_[i], py::reinterpret_borrow<py::array>(arrays[i]), scales[i]);
+    }
     Run run;
     run.samples = samples;
     run.batch_size = batch_size;
@@ -335,6 +340,19 @@ class Step {
       else
         p.set_source(e.value, source);
     });
+  }
+
+  /// Compressed rows (data, starts, positions), the latter two int64, that were checked.
+  void bind_sparse(const Expected& e, const py::tuple& rows, double scale) {
+    const auto data = rows[0].cast<py::array>();
+    Source source;
+    source.data = data.data();
+    source.type = *source_type(data);
+    source.columns = e.columns;
+    source.scale = scale;
+    source.starts = rows[1].cast<py::array_t<int64_t>>().data();
+    source.positions = rows[2].cast<py::array_t<int64_t>>().data();
+    native_.visit([&](auto& p) { p.set_source(e.value, source); });
   }
 
   py::ssize_t itemsize() {

@@ -446,8 +446,9 @@ int64_t Program<T>::run(const Run& run) {
     integers_[i] = static_cast<int64_t*>(integer_memory_.data()) + int64_t(i) * capacity_;
   for (Gather& g : gathers_) {
     const bool same = g.source.type == (sizeof(T) == 4 ? SourceType::f32 : SourceType::f64);
-    g.copied = g.integer ? run.order || steps > 1 || g.source.type != SourceType::i64
-                         : run.order || steps > 1 || !same || g.source.scale != 1;
+    g.copied = g.integer
+                   ? run.order || steps > 1 || g.source.type != SourceType::i64
+                   : run.order || steps > 1 || !same || g.source.scale != 1 || g.source.starts;
     if (g.copied) continue;
     if (g.integer)
       integers_[size_t(g.value)] = const_cast<int64_t*>(static_cast<const int64_t*>(g.source.data));

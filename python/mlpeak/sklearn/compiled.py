@@ -31,7 +31,6 @@ def can_compile(network: Network, data: Data, objective: Objective) -> bool:
     return (
         objective.native is not None
         and not network.norms
-        and not issparse(data.x)
         and mlpeak.get_backend() == "native"
     )
 
@@ -55,7 +54,8 @@ class CompiledEngine:
         builder = _Builder(network, data, objective.native, alpha > 0, optimizer, self._gradients)
         self._program, self._expected = builder.program, builder.expected
         self._draws = builder.draws
-        self._arrays = tuple(a for a in (data.x, data.target, data.sample_weight) if a is not None)
+        given = (_compressed(data.x), data.target, data.sample_weight)
+        self._arrays = tuple(array for array in given if array is not None)
         constant = objective.native.constant
         self._constant = None if constant is None else constant(data.target)
 
@@ -108,6 +108,14 @@ class CompiledEngine:
             c = self._constant
             losses += by_batch(c if weight is None else c * weight) / totals
         return losses, sizes
+
+
+def _compressed(x: Any) -> Any:
+    """Return a sparse matrix as the program takes it; anything else as it is."""
+    if not issparse(x):
+        return x
+    x.check_format(full_check=True)  # a wrong position would be written to
+    return x.data, x.indptr.astype(np.int64), x.indices.astype(np.int64)
 
 
 class _Builder:
@@ -184,9 +192,8 @@ class _Builder:
         """Return the value of a constant."""
         return self.array(np.full(16 // self.size, number, self.network.dtype))
 
-    def given(self, array: Array | None) -> int:
+    def given(self, array: Any) -> int:
         """Return the rows that are gathered from an array of the data."""
-        assert array is not None
         columns = 1 if array.ndim == 1 else array.shape[1]
         value: int = self.program.add_rows(columns, columns)
         self._expect(value, False, list(array.shape[1:]))
