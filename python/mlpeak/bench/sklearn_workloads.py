@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 __all__ = ["QUICK", "Fit", "make_fits", "timed"]
@@ -93,6 +93,8 @@ def timed(fit: Fit, library: str, mnist: str | None) -> tuple[float, float]:
     model = _estimator(library, regression=np.asarray(y).dtype.kind == "f", params=fit.params)
     if fit.what == "search":
         model = _search(model)
+    # BLAS's threads in the other process may spin for tens of milliseconds after their last work
+    sleep(0.2)
     begin = perf_counter()
     model.fit(X_train, y_train)
     seconds = perf_counter() - begin

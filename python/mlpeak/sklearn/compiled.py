@@ -28,11 +28,7 @@ NOWHERE = -1
 
 def can_compile(network: Network, data: Data, objective: Objective) -> bool:
     """Return whether `CompiledEngine` can do what `KernelEngine` can."""
-    return (
-        objective.native is not None
-        and not network.norms
-        and mlpeak.get_backend() == "native"
-    )
+    return objective.native is not None and not network.norms and mlpeak.get_backend() == "native"
 
 
 class CompiledEngine:
@@ -52,43 +48,48 @@ class CompiledEngine:
         self._random = Generator(seed)
         self._gradients = [np.empty_like(p) for p in network.parameters()]
         builder = _Builder(network, data, objective.native, alpha > 0, optimizer, self._gradients)
-        self._program, self._expected = builder.program, builder.expected
-        self._draws = builder.draws
+        self._program = builder.program
         given = (_compressed(data.x), data.target, data.sample_weight)
         self._arrays = tuple(array for array in given if array is not None)
         constant = objective.native.constant
         self._constant = None if constant is None else constant(data.target)
+        self._step = _core.Step(
+            self._program, builder.expected, self._random, builder.draws, DROPOUT, 1
+        )
+        # dicts that the step reads before each epoch
+        self._groups: list[dict[str, Any]] = []
+        if optimizer is not None:
+            group = optimizer.group()
+            self._groups = [{**group, "penalised": True}, {**group, "weight_decay": 0.0}]
+            for each in self._groups:
+                self._step.add_group(each, optimizer.rule, optimizer.t, False)
+        self._batches: tuple[int, Array, Array] | None = None
 
     def train_epoch(self, order: Array | None, batch_size: int) -> float:
         """Update the network once for each batch."""
         assert self.optimizer is not None
-        # a new step has the numbers of this epoch, and the parameters as they are
-        step = self._step()
-        group = self.optimizer.group()
-        rule, updates = self.optimizer.rule, self.optimizer.t
-        step.add_group({**group, "penalised": True}, rule, updates, False)
-        step.add_group({**group, "weight_decay": 0.0}, rule, updates, False)
-        losses, sizes = self._run(step, order, batch_size)
+        lr = self.optimizer.group()["lr"]
+        for group in self._groups:
+            group["lr"] = lr
+        losses, sizes = self._run(order, batch_size)
         self.optimizer.count(len(losses))
         return float(losses @ sizes) / len(self.data)
 
     def loss_and_gradient(self) -> tuple[float, list[Array]]:
         """Return the loss of all samples and the gradient of each parameter."""
-        (loss,), _ = self._run(self._step(), None, len(self.data))
+        (loss,), _ = self._run(None, len(self.data))
         factor = self.alpha / self.data.total_weight()
         for grad, weight in zip(self._gradients, self.network.weights, strict=False):
             grad += factor * weight
         return float(loss), self._gradients
 
-    def _step(self) -> Any:
-        self._program.pack_weights()
-        return _core.Step(self._program, self._expected, self._random, self._draws, DROPOUT, 1)
-
-    def _run(self, step: Any, order: Array | None, batch_size: int) -> tuple[Array, Array]:
+    def _run(self, order: Array | None, batch_size: int) -> tuple[Array, Array]:
         """Run all batches; return their losses and sizes."""
         samples = len(self.data)
-        starts = np.arange(0, samples, batch_size)
-        sizes = np.diff(starts, append=samples).astype(np.float64)
+        if self._batches is None or self._batches[0] != batch_size:
+            starts = np.arange(0, samples, batch_size)
+            self._batches = batch_size, starts, np.diff(starts, append=samples).astype(np.float64)
+        _, starts, sizes = self._batches
 
         def by_batch(values: Array) -> Array:
             ordered = values if order is None else values[order]
@@ -100,7 +101,9 @@ class CompiledEngine:
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         losses = np.empty(len(starts))
         scales = [1.0] * len(self._arrays)
-        step.run(
+        # the parameters may have been changed from outside
+        self._program.pack_weights()
+        self._step.run(
             self._arrays, scales, samples, batch_size, order, losses, False, True,
             self.alpha / totals,
         )  # fmt: skip
