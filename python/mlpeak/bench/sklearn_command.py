@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     with _processes(cpus) as processes:
 
         def time(fit: Fit, library: str) -> tuple[float, float]:
-            return processes[library].submit(timed, fit, library, mnist).result()
+            return processes[library].ask(timed, fit, library, mnist)
 
         results = [measure(fit, time, rounds) for fit in fits]
     cores = "1 core" if len(cpus) == 1 else f"{len(cpus)} cores"
@@ -88,28 +89,48 @@ def choose_fits(mnist: bool, quick: bool, only: str) -> list[Fit]:
     return chosen
 
 
+class _Process:
+    """A process that is stopped whenever it is not asked: its waiting threads may spin for long."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+        self._id = pool.submit(os.getpid).result()
+        os.kill(self._id, signal.SIGSTOP)
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what the function returns there."""
+        os.kill(self._id, signal.SIGCONT)
+        try:
+            return self._pool.submit(function, *arguments).result()
+        finally:
+            os.kill(self._id, signal.SIGSTOP)
+
+    def close(self) -> None:
+        """Let it end."""
+        os.kill(self._id, signal.SIGCONT)
+
+
 @contextmanager
-def _processes(cpus: Sequence[int]) -> Iterator[dict[str, ProcessPoolExecutor]]:
+def _processes(cpus: Sequence[int]) -> Iterator[dict[str, _Process]]:
     """A process for each library: in one, OpenMP's and BLAS's threads would meet."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(cpus))))
     with ExitStack() as stack:
         try:
             context = multiprocessing.get_context("spawn")
-            pools = {
-                library: stack.enter_context(ProcessPoolExecutor(1, mp_context=context))
-                for library in LIBRARIES
-            }
+            processes = {}
             with _pinned(cpus):
-                for pool in pools.values():
-                    pool.submit(os.getpid).result()
+                for library in LIBRARIES:
+                    pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=context))
+                    processes[library] = _Process(pool)
+                    stack.callback(processes[library].close)
         finally:
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
-        yield pools
+        yield processes
 
 
 def measure(fit: Fit, time: Time, rounds: int) -> Result:
