@@ -56,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     with _processes(cpus) as processes:
 
         def time(fit: Fit, library: str) -> tuple[float, float]:
-            return processes[library].ask(timed, fit, library, mnist)
+            seconds, score = processes[library].ask(timed, fit, library, mnist)
+            return seconds, score
 
         results = [measure(fit, time, rounds) for fit in fits]
     cores = "1 core" if len(cpus) == 1 else f"{len(cpus)} cores"
