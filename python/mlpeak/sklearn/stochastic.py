@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_stochastic"]
 
+# Of a batch's forward pass. All of its step takes a core about 20 us then, of which a second thread
+# could save a few; where cores are shared, meeting it costs more than that.
+FEW_MULTIPLICATIONS = 400_000
+
 
 def fit_stochastic(
     estimator: BaseMLP,
@@ -83,13 +87,14 @@ def fit_stochastic(
     seed = int(e._random_state.randint(2**31)) if any(network.dropout) else 0
     engine = e._make_engine(network, X, y, sample_weight, e._optimizer, seed)
     order = np.arange(n_samples)
+    alone = batch_size * sum(w.size for w in network.weights) < FEW_MULTIPLICATIONS
     deadline = None if e.max_time is None else time.monotonic() + e.max_time
     callbacks = e._callbacks()
     progress = make_progress(e.verbose, e.max_iter)
     try:
         e.n_iter_ = 0
         for _ in range(e.max_iter):
-            share.apply()
+            share.apply(alone)
             if e.shuffle:
                 drawn = np.arange(n_samples)
                 e._random_state.shuffle(drawn)

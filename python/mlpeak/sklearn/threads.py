@@ -41,12 +41,14 @@ class Share:
     def __init__(self, requested: int | None) -> None:
         self.requested = requested
 
-    def apply(self) -> None:
-        """Set what the calling thread's next native call may use."""
+    def apply(self, alone: bool = False) -> None:
+        """Set what the calling thread's next native call may use: if `alone`, itself by default."""
         if self.requested is not None:
             _core.set_local_threads(self.requested)
             return
-        _core.set_local_threads(0)
+        _core.set_local_threads(1 if alone else 0)
+        if alone:
+            return
         if _running > 1:
             _core.set_local_threads(max(1, _core.get_num_threads() // _running))
 
