@@ -252,6 +252,18 @@ def test_callbacks(iris: Any) -> None:
     assert lbfgs.n_iter_ == 2
 
 
+def test_an_interrupt_keeps_what_was_learnt(iris: Any) -> None:
+    def interrupt(model: Any) -> None:
+        if model.n_iter_ == 3:
+            raise KeyboardInterrupt
+
+    model = MLPClassifier(max_iter=9, callbacks=interrupt)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(*iris)
+    assert len(model.loss_curve_) == model.n_iter_ == 3
+    assert model.predict(iris[0]).shape == (150,)
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_time_budget(solver: str, iris: Any) -> None:
     model = MLPClassifier(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_a_context_ends_its_own_patch_alone() -> None:
             assert imported() is MLPClassifier
         assert imported() is MLPClassifier
     assert imported() is original
+
+
+def test_pickles_of_scikit_learn_stay_its_own() -> None:
+    X, y = load_iris(return_X_y=True)
+    model = SklearnClassifier(max_iter=2).fit(X, y)
+    with patch():
+        copy = pickle.loads(pickle.dumps(model))
+    assert type(copy) is SklearnClassifier
+    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
 
 
 SCRIPT = """

@@ -20,6 +20,9 @@ _REPLACEMENTS: dict[str, type[Any]] = {
 }
 _ORIGINALS = {name: getattr(_multilayer_perceptron, name) for name in _REPLACEMENTS}
 
+# modules that are left alone
+KEPT = ("mlpeak.", "sklearn.neural_network._")
+
 # where a name was exchanged
 _patched: list[tuple[ModuleType, str]] = []
 
@@ -60,7 +63,8 @@ def patch() -> Patch:
     if _patched:
         return Patch(None)
     for module in list(sys.modules.values()):
-        if not isinstance(module, ModuleType) or module.__name__.startswith("mlpeak."):
+        # where pickles look for scikit-learn's own classes, these stay
+        if not isinstance(module, ModuleType) or module.__name__.startswith(KEPT):
             continue
         for name, original in _ORIGINALS.items():
             # only under its own name: another one is somebody's choice between the two
