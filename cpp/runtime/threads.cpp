@@ -18,7 +18,7 @@
 namespace mlpeak {
 namespace {
 
-std::atomic<int> g_requested{0};  // set_num_threads; 0: no override
+std::atomic<int> g_requested{0};   // set_num_threads; 0: no override
 thread_local int t_requested = 0;  // set_local_threads
 std::atomic<bool> g_forked{false};
 std::atomic<bool> g_pool_started{false};
