@@ -37,6 +37,9 @@ void init_config(py::module_& m) {
         set_num_threads(threads);
       },
       py::arg("threads"), "Override the number of threads; 0 returns to the default.");
+  m.def("set_local_threads", &set_local_threads, py::arg("threads"),
+        "Override the number of threads for calls of this thread alone, 0 for no override; return "
+        "what it was.");
 }
 
 }  // namespace bindings

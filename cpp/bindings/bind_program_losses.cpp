@@ -1,6 +1,7 @@
 // Losses as instructions of a program.
 #include "bindings/program.h"
 #include "engine/losses.h"
+#include "engine/penalty.h"
 
 namespace mlpeak {
 namespace bindings {
@@ -106,6 +107,18 @@ void elementwise_loss_divisor(PyProgram& program, int stage, const py::dict& d, 
   });
 }
 
+void penalised_loss(PyProgram& program, int stage, int loss, int divisor, double scale,
+                    const std::vector<int>& partials, const std::vector<int64_t>& sizes, int out) {
+  program.add<PenalisedLoss>(stage, [&](auto& i, auto& p) {
+    i.loss = p.operand(loss);
+    i.mean = mean("mean", divisor, 1, -1);
+    i.scale = scale;
+    for (size_t k = 0; k < partials.size(); ++k)
+      i.partials.push_back({partials[k], sizes[k], sizes[k]});
+    i.out = out;
+  });
+}
+
 }  // namespace
 
 void bind_program_losses(ProgramClass& c) {
@@ -114,7 +127,8 @@ void bind_program_losses(ProgramClass& c) {
       .def("class_loss_divisor", &class_loss_divisor)
       .def("elementwise_loss", &elementwise_loss)
       .def("elementwise_loss_total", &elementwise_loss_total)
-      .def("elementwise_loss_divisor", &elementwise_loss_divisor);
+      .def("elementwise_loss_divisor", &elementwise_loss_divisor)
+      .def("penalised_loss", &penalised_loss);
 }
 
 }  // namespace bindings

@@ -223,18 +223,25 @@ class Step {
     return py::float_(loss);
   }
 
-  /// Steps over whole arrays that were checked; returns how many were completed.
+  /// Steps over whole arrays that were checked, or compressed rows (see bind_sparse); returns how
+  /// many were completed.
   int64_t run(const py::tuple& arrays, const std::vector<double>& scales, int64_t samples,
               int64_t batch_size, const std::optional<py::array>& order,
-              const std::optional<py::array>& losses, bool stop_unless_finite, bool poll) {
+              const std::optional<py::array>& losses, bool stop_unless_finite, bool poll,
+              const std::optional<py::array>& penalties) {
     Busy busy(*this);
-    for (size_t i = 0; i < expected_.size(); ++i)
-      bind(expected_[i], py::reinterpret_borrow<py::array>(arrays[i]), scales[i]);
+    for (size_t i = 0; i < expected_.size(); ++i) {
+      if (PyTuple_CheckExact(py::object(arrays[i]).ptr()))
+        bind_sparse(expected_[i], arrays[i].cast<py::tuple>(), scales[i]);
+      else
+        bind(expected_[i], py::reinterpret_borrow<py::array>(arrays[i]), scales[i]);
+    }
     Run run;
     run.samples = samples;
     run.batch_size = batch_size;
     run.order = order ? static_cast<const int64_t*>(order->data()) : nullptr;
     run.losses = losses ? static_cast<double*>(const_cast<void*>(losses->data())) : nullptr;
+    run.penalties = penalties ? static_cast<const double*>(penalties->data()) : nullptr;
     run.stop_unless_finite = stop_unless_finite;
     if (poll) run.interrupted = poll_signals;
     const int64_t completed = execute(run);
@@ -278,7 +285,7 @@ class Step {
                int64_t batch_size, const py::list& results, bool poll) {
     for (size_t i = 0; i < outputs_.size(); ++i)
       set_result(outputs_[i].value, py::reinterpret_borrow<py::array>(results[i]));
-    run(arrays, scales, samples, batch_size, std::nullopt, std::nullopt, false, poll);
+    run(arrays, scales, samples, batch_size, std::nullopt, std::nullopt, false, poll, std::nullopt);
   }
 
  private:
@@ -335,6 +342,19 @@ class Step {
       else
         p.set_source(e.value, source);
     });
+  }
+
+  /// Compressed rows (data, starts, positions), the latter two int64, that were checked.
+  void bind_sparse(const Expected& e, const py::tuple& rows, double scale) {
+    const auto data = rows[0].cast<py::array>();
+    Source source;
+    source.data = data.data();
+    source.type = *source_type(data);
+    source.columns = e.columns;
+    source.scale = scale;
+    source.starts = rows[1].cast<py::array_t<int64_t>>().data();
+    source.positions = rows[2].cast<py::array_t<int64_t>>().data();
+    native_.visit([&](auto& p) { p.set_source(e.value, source); });
   }
 
   py::ssize_t itemsize() {
@@ -439,7 +459,7 @@ void init_step(py::module_& m) {
       .def("call", &Step::call, "x"_a, "y"_a, "sample_weight"_a)
       .def("forward", &Step::forward, "x"_a, "out"_a)
       .def("run", &Step::run, "arrays"_a, "scales"_a, "samples"_a, "batch_size"_a, "order"_a,
-           "losses"_a, "stop_unless_finite"_a, "poll"_a)
+           "losses"_a, "stop_unless_finite"_a, "poll"_a, "penalties"_a = py::none())
       .def("predict", &Step::predict, "arrays"_a, "scales"_a, "samples"_a, "batch_size"_a,
            "results"_a, "poll"_a);
   // counted so often by eager code that pybind11's dispatch would be felt

@@ -48,10 +48,20 @@ double as_double(PyObject* object) {
   return value;
 }
 
+bool has(const py::dict& group, const char* key) {
+  return group.contains(key) && group[key].cast<bool>();
+}
+
 }  // namespace
 
 GroupOptions::GroupOptions(py::dict group, const std::string& rule, int64_t step, bool first)
-    : group_(std::move(group)), rule_(rule_of(rule, group_)), step_(step), first_(first) {}
+    : group_(std::move(group)),
+      rule_(rule_of(rule, group_)),
+      step_(step),
+      first_(first),
+      velocity_(has(group_, "velocity")),
+      uncorrected_eps_(has(group_, "uncorrected_eps")),
+      penalised_(has(group_, "penalised")) {}
 
 double GroupOptions::number(PyObject* key) const {
   return as_double(find(group_, key));
@@ -68,6 +78,7 @@ bool GroupOptions::flag(PyObject* key) const {
 void GroupOptions::read(engine::UpdateOptions& o) const {
   const Keys& k = keys();
   o.rule = rule_;
+  o.penalised = penalised_;
   switch (rule_) {
     case Rule::sgd:
     case Rule::sgd_momentum:
@@ -77,7 +88,8 @@ void GroupOptions::read(engine::UpdateOptions& o) const {
                number(k.weight_decay),
                flag(k.nesterov),
                flag(k.maximize),
-               first_};
+               first_,
+               velocity_};
       return;
     case Rule::adam:
     case Rule::amsgrad: {
@@ -87,8 +99,9 @@ void GroupOptions::read(engine::UpdateOptions& o) const {
         if (!item) throw py::error_already_set();
         beta[i] = as_double(py::reinterpret_steal<py::object>(item).ptr());
       }
-      o.adam = {step_ + 1,     number(k.lr),           beta[0],           beta[1],
-                number(k.eps), number(k.weight_decay), flag(k.decoupled), flag(k.maximize)};
+      o.adam = {step_ + 1,         number(k.lr),     beta[0],
+                beta[1],           number(k.eps),    number(k.weight_decay),
+                flag(k.decoupled), flag(k.maximize), uncorrected_eps_};
       return;
     }
     case Rule::rmsprop:

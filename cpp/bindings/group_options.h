@@ -31,6 +31,8 @@ class GroupOptions {
   Rule rule_;
   int64_t step_;  // updates made
   bool first_;    // none was made with momentum
+  // what torch.optim's groups do not have
+  bool velocity_, uncorrected_eps_, penalised_;
 };
 
 }  // namespace bindings

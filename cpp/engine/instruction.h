@@ -28,6 +28,7 @@ struct Frame {
   const Update<T>* updates;        // by parameter group
   RandomKey random;                // of the step's first draw
   int64_t phase, accumulate;       // this is step `phase` of `accumulate` that share an update
+  double penalty;                  // Run::penalties of this step, or 0
   T* scratch;                      // the thread's own, as large as any instruction asked for
 };
 

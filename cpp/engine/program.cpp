@@ -22,25 +22,30 @@ int64_t round_up(int64_t x, int64_t to) {
 }
 
 template <class T>
-Update<T> scalars(UpdateOptions o, int64_t step) {
+Update<T> scalars(UpdateOptions o, int64_t step, double penalty) {
   Update<T> u = {};
   u.rule = o.rule;
+  if (!o.penalised) penalty = 0;
   switch (o.rule) {
     case Rule::sgd:
     case Rule::sgd_momentum:
       o.sgd.first = o.sgd.first && step == 0;
+      o.sgd.weight_decay += penalty;
       u.sgd = sgd_scalars<T>(o.sgd);
       break;
     case Rule::adam:
     case Rule::amsgrad:
       o.adam.step += step;
       u.adam = adam_scalars<T>(o.adam);
+      u.adam.weight_decay += T(penalty);  // beside a decay that is decoupled
       break;
     case Rule::rmsprop:
+      o.rmsprop.weight_decay += penalty;
       u.rmsprop = rmsprop_scalars<T>(o.rmsprop);
       break;
     case Rule::adagrad:
       o.adagrad.step += step;
+      o.adagrad.weight_decay += penalty;
       u.adagrad = adagrad_scalars<T>(o.adagrad);
       break;
   }
@@ -352,7 +357,9 @@ void Program<T>::run_thread(Team& team, int thread) {
     const std::vector<T*>& values = plan.pointers;
     const int64_t phase = (run.phase + s) % run.accumulate;
     const int64_t updated = (run.phase + s) / run.accumulate;
-    for (size_t g = 0; g < groups_.size(); ++g) updates[g] = scalars<T>(groups_[g], updated);
+    const double penalty = run.penalties ? run.penalties[s] : 0;
+    for (size_t g = 0; g < groups_.size(); ++g)
+      updates[g] = scalars<T>(groups_[g], updated, penalty);
     Frame<T> frame = {
         batch,
         values.data(),
@@ -361,6 +368,7 @@ void Program<T>::run_thread(Team& team, int thread) {
         {run.random.seed, run.random.step + uint64_t(s * run.draws), run.random.stream},
         phase,
         run.accumulate,
+        penalty,
         scratch};
     {
       const int64_t groups = (batch + plan.alignment - 1) / plan.alignment;
@@ -453,8 +461,9 @@ int64_t Program<T>::run(const Run& run) {
   }
   for (Gather& g : gathers_) {
     const bool same = g.source.type == (sizeof(T) == 4 ? SourceType::f32 : SourceType::f64);
-    g.copied = g.integer ? run.order || steps > 1 || g.source.type != SourceType::i64
-                         : run.order || steps > 1 || !same || g.source.scale != 1;
+    g.copied = g.integer
+                   ? run.order || steps > 1 || g.source.type != SourceType::i64
+                   : run.order || steps > 1 || !same || g.source.scale != 1 || g.source.starts;
     if (g.copied) continue;
     if (g.integer)
       integers_[size_t(g.value)] = const_cast<int64_t*>(static_cast<const int64_t*>(g.source.data));

@@ -25,6 +25,7 @@ struct UpdateOptions {
   AdamOptions adam = {};
   RmspropOptions rmsprop = {};
   AdagradOptions adagrad = {};
+  bool penalised = false;  // the step's penalty is added to the weight decay
 };
 
 /// A run of steps over data: step s works on the samples order[s * batch_size] and on; the last
@@ -36,6 +37,8 @@ struct Run {
   RandomKey random = {};           // of the first step's first draw
   int64_t draws = 0;               // that each step takes
   double* losses = nullptr;        // a step each, or null
+  /// The factor p of an L2 penalty p/2 |w|^2 on the parameters of penalised groups, a step each.
+  const double* penalties = nullptr;
   bool stop_unless_finite = false;
   int64_t accumulate = 1;  // steps that share an update
   int64_t phase = 0;       // how many of those were done before this run

@@ -51,12 +51,30 @@ void convert(const E* data, const Source& s, const int64_t* index, int64_t first
   }
 }
 
+template <class T, class E>
+void scatter(const E* data, const Source& s, const int64_t* index, int64_t first, int64_t count,
+             T* to, int64_t ld) {
+  const T scale = T(s.scale);
+  for (int64_t r = 0; r < count; ++r) {
+    const int64_t i = index ? index[r] : first + r;
+    T* row = to + r * ld;
+    std::memset(row, 0, size_t(s.columns) * sizeof(T));
+    for (int64_t k = s.starts[i]; k < s.starts[i + 1]; ++k)
+      row[s.positions[k]] += T(data[k]) * scale;
+  }
+}
+
 }  // namespace
 
 template <class T>
 void gather_rows(const Source& source, const int64_t* index, int64_t first, int64_t count, T* to,
                  int64_t ld) {
-  with_type(source, [&](auto* data) { convert(data, source, index, first, count, to, ld); });
+  with_type(source, [&](auto* data) {
+    if (source.starts)
+      scatter(data, source, index, first, count, to, ld);
+    else
+      convert(data, source, index, first, count, to, ld);
+  });
 }
 template void gather_rows(const Source&, const int64_t*, int64_t, int64_t, float*, int64_t);
 template void gather_rows(const Source&, const int64_t*, int64_t, int64_t, double*, int64_t);

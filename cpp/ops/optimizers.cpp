@@ -38,11 +38,12 @@ T* offset(T* state, int64_t i) {
 template <class T>
 SgdScalars<T> sgd_scalars(const SgdOptions& o) {
   SgdScalars<T> s;
-  s.lr = T(o.lr);
+  const double scale = o.velocity ? o.lr : 1;  // of the gradient
+  s.lr = T(o.velocity ? 1 : o.lr);
   s.momentum = T(o.momentum);
   s.one_minus_dampening = T(1 - o.dampening);
-  s.weight_decay = T(o.weight_decay);
-  s.sign = T(sign(o.maximize));
+  s.weight_decay = T(scale * o.weight_decay);
+  s.sign = T(scale * sign(o.maximize));
   s.nesterov = o.nesterov;
   s.first = o.first;
   return s;
@@ -56,8 +57,9 @@ AdamScalars<T> adam_scalars(const AdamOptions& o) {
   s.beta2 = T(o.beta2);
   s.one_minus_beta2 = T(1 - o.beta2);
   s.step_size = T(o.lr / (1 - power(o.beta1, o.step)));
-  s.root_correction = T(1 / std::sqrt(1 - power(o.beta2, o.step)));
-  s.eps = T(o.eps);
+  const double correction = 1 / std::sqrt(1 - power(o.beta2, o.step));
+  s.root_correction = T(correction);
+  s.eps = T(o.uncorrected_eps ? o.eps * correction : o.eps);
   s.weight_decay = T(o.decoupled ? 0 : o.weight_decay);
   s.shrink = T(o.decoupled ? 1 - o.lr * o.weight_decay : 1);
   s.sign = T(sign(o.maximize));

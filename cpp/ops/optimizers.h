@@ -12,12 +12,17 @@ namespace mlpeak {
 struct SgdOptions {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize, first;
+  /// The buffer holds velocities of the parameter (with the sign of the gradient): the learning
+  /// rate multiplies a gradient on its way in, so velocities outlast a change of the rate.
+  bool velocity = false;
 };
 
 struct AdamOptions {
   int64_t step;  // from 1
   double lr, beta1, beta2, eps, weight_decay;
   bool decoupled, maximize;
+  /// eps stands beside the root of the uncorrected second moment.
+  bool uncorrected_eps = false;
 };
 
 struct RmspropOptions {

@@ -18,7 +18,8 @@
 namespace mlpeak {
 namespace {
 
-std::atomic<int> g_requested{0};  // set_num_threads; 0: no override
+std::atomic<int> g_requested{0};   // set_num_threads; 0: no override
+thread_local int t_requested = 0;  // set_local_threads
 std::atomic<bool> g_forked{false};
 std::atomic<bool> g_pool_started{false};
 
@@ -101,6 +102,7 @@ const int g_openmp_at_import = omp_get_max_threads();
 int num_threads() {
 #ifdef _OPENMP
   if (g_forked.load(std::memory_order_relaxed) || omp_in_parallel()) return 1;
+  if (t_requested > 0) return t_requested;
   const int requested = g_requested.load(std::memory_order_relaxed);
   if (requested > 0) return requested;
   const int openmp = omp_get_max_threads();
@@ -115,6 +117,10 @@ int num_threads() {
 
 void set_num_threads(int threads) {
   g_requested.store(threads);
+}
+
+int set_local_threads(int threads) {
+  return std::exchange(t_requested, threads);
 }
 
 std::string openmp_runtime() {

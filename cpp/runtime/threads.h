@@ -8,14 +8,17 @@
 namespace mlpeak {
 
 /// How many threads a parallel call may use now, at least 1. In order of precedence:
-/// set_num_threads; omp_set_num_threads (threadpoolctl calls it) when it changed the value since
-/// import; OMP_NUM_THREADS; else min(CPU affinity, cgroup quota, physical cores).
+/// set_local_threads; set_num_threads; omp_set_num_threads (threadpoolctl calls it) when it changed
+/// the value since import; OMP_NUM_THREADS; else min(CPU affinity, cgroup quota, physical cores).
 /// 1 inside another parallel region, in a forked child (libgomp's threads did not survive the fork)
 /// and in a build without OpenMP.
 int num_threads();
 
 /// Overrides the default; 0 returns to it.
 void set_num_threads(int threads);
+
+/// Overrides num_threads for calls of this thread alone; 0 for no override. Returns what it was.
+int set_local_threads(int threads);
 
 /// "libgomp 201511", "none" ...: the OpenMP version macro of the compiler.
 std::string openmp_runtime();

@@ -24,6 +24,10 @@ from mlpeak.bench.workloads import LIBRARIES, load_family, select
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    if arguments.family == "sklearn":
+        from mlpeak.bench.sklearn_command import run as run_sklearn
+
+        return run_sklearn(arguments)
     # everything that can be wrong is found before the first measurement
     workloads = select(load_family(arguments.family, arguments.quick), arguments.only)
     libraries = choose_libraries(arguments.libraries)

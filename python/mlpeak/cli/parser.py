@@ -118,7 +118,7 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
     bench = commands.add_parser("bench", help="measure against NumPy and PyTorch on this machine")
     bench.set_defaults(run=_bench)
     add = bench.add_argument
-    add("family", metavar="FAMILY", help="what to measure: kernels")
+    add("family", metavar="FAMILY", help="what to measure: kernels or sklearn")
     add("--threads", type=int, default=1, metavar="N", help="cores to pin to (default: 1)")
     add("--rounds", type=int, metavar="N", help="turns of each library (default: 15)")
     add("--only", default="", metavar="TEXT", help="workloads with this text in their name")
@@ -130,6 +130,7 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
         help="beside mlpeak (default: numpy, and torch if installed)",
     )
     add("--out", metavar="DIR", help="where to save JSON and picture (default: bench-FAMILY)")
+    add("--mnist", metavar="DIR", help="the t10k files of MNIST, for sklearn (or MLPEAK_MNIST)")
     add("--quick", action="store_true", help="a few seconds that show that it works")
 
 

@@ -1,0 +1,104 @@
+"""What a model consists of: its layers, and the arrays that are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlpeak._types import Array
+from mlpeak.ops.activations import ACTIVATIONS
+
+__all__ = ["HIDDEN_ACTIVATIONS", "Network", "Norm", "as_weight", "native_name"]
+
+#: scikit-learn's names, and all of mlpeak's that treat each number by itself.
+HIDDEN_ACTIVATIONS = (
+    "identity",
+    "logistic",
+    *(name for name in ACTIVATIONS if name not in ("softmax", "log_softmax")),
+)
+
+
+def native_name(activation: str) -> str:
+    """Return what mlpeak calls an activation of scikit-learn."""
+    return "sigmoid" if activation == "logistic" else activation
+
+
+def as_weight(coef: Array, dtype: np.dtype[Any] | None = None) -> Array:
+    """Return ``coef`` (in, out) as a weight (out, in), without a copy if its memory lies so."""
+    return np.ascontiguousarray(coef.T, dtype)
+
+
+@dataclass
+class Norm:
+    """A batch or layer norm of a hidden layer, before its activation.
+
+    Attributes
+    ----------
+    kind : {"batch", "layer"}
+    weight, bias : ndarray (features,)
+    mean, var : ndarray (features,) or None
+        Running statistics of a batch norm.
+    """
+
+    kind: str
+    weight: Array
+    bias: Array
+    mean: Array | None = None
+    var: Array | None = None
+
+    @classmethod
+    def new(cls, kind: str, features: int, dtype: np.dtype[Any]) -> Norm:
+        """Return a norm that does not scale or shift yet."""
+        weight, bias = np.ones(features, dtype), np.zeros(features, dtype)
+        if kind == "layer":
+            return cls(kind, weight, bias)
+        return cls(kind, weight, bias, np.zeros(features, dtype), np.ones(features, dtype))
+
+    def arrays(self) -> list[Array]:
+        """Return all arrays of it."""
+        return [a for a in (self.weight, self.bias, self.mean, self.var) if a is not None]
+
+    def copy(self) -> Norm:
+        """Return a norm with arrays of its own."""
+        return Norm(self.kind, *(array.copy() for array in self.arrays()))
+
+
+@dataclass
+class Network:
+    """Layers and parameters.
+
+    Attributes
+    ----------
+    weights : list of ndarray (out, in)
+        The transposes of ``coefs_``, in the same memory.
+    biases : list of ndarray (out,)
+    activations : list of str
+        Of the hidden layers, by mlpeak's names.
+    norms : list of Norm
+        Of the hidden layers; empty for none.
+    dropout : list of float
+        Of the hidden layers: the probability with which a unit is left out.
+    """
+
+    weights: list[Array]
+    biases: list[Array]
+    activations: Sequence[str]
+    norms: list[Norm] = field(default_factory=list)
+    dropout: Sequence[float] = ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What it computes in."""
+        return self.weights[0].dtype
+
+    def parameters(self) -> list[Array]:
+        """Return what is trained: weights, biases, then each norm's weight and bias."""
+        norms = [array for norm in self.norms for array in (norm.weight, norm.bias)]
+        return [*self.weights, *self.biases, *norms]
+
+    def decayed(self) -> list[bool]:
+        """Return for each parameter whether weight decay shrinks it: only weights."""
+        return [i < len(self.weights) for i in range(len(self.parameters()))]
