@@ -204,13 +204,13 @@ class _Builder:
 
     def integers(self) -> int:
         """Return the classes that are gathered from the data."""
-        value: int = self.program.add_integers()
+        value: int = self.program.add_integers(1)
         self._expect(value, True, [])
         return value
 
     def _expect(self, value: int, integer: bool, shape: list[int]) -> None:
         # the objective made the target: classes are in range
-        unchecked = {"upper": 0, "ignores": False, "ignore_index": -1}
+        unchecked = {"uppers": [], "ignores": False, "ignore_index": -1}
         self.expected.append({"value": value, "integer": integer, "shape": shape, **unchecked})
 
     def units(self, layer: int) -> int:
@@ -362,7 +362,10 @@ class _Builder:
         if outputs == 1:
             return values, told["divisor"], scale
         column = self.program.add_rows(1, 1)
-        self.program.row_sum(self.back, values, column, 1.0)
+        one = (1, 0)  # lengths: fixed, and for each sample
+        self.program.along(
+            self.back, True, "sum", one, (outputs, 0), one, [], values, NOWHERE, column
+        )
         return column, told["divisor"], scale
 
     def clipped(self, losses: int) -> int:
