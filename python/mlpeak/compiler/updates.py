@@ -151,7 +151,8 @@ class Updates:
                 states[param] = known
         if known is not None and known.keys() == state.keys():
             return known
-        self._fresh.append((param, state))
+        if state:  # plain descent has none
+            self._fresh.append((param, state))
         return state
 
     def commit(self, updates: int) -> None:
