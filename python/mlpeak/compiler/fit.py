@@ -233,11 +233,12 @@ class Fit:
             position.step += made
             position.history.steps += made
             position.elapsed += seconds
+        # the copy at the epoch's start is good if its first loss, computed from it, is
+        if self._snapshots.pending and math.isfinite(losses[0]):
+            self._snapshots.confirm()
         bad = np.flatnonzero(~np.isfinite(losses[:made]))
         if bad.size:
             self._fail(float(losses[bad[0]]), position.epoch, first + int(bad[0]))
-        if self._snapshots.pending:
-            self._snapshots.confirm()
         self._progress.samples_per_second = (end - begin) / max(seconds, 1e-9)
         target = min(_PIECE_SECONDS, max(self._deadline - perf_counter(), 0.002))
         fitting = int(target * made / max(seconds, 1e-9))

@@ -119,7 +119,7 @@ class CompiledRun:
         for specs, _ in interpretations(inputs, (), model_dtype(self.model)):
             try:
                 bound = bind_forward(self.model, specs)
-            except (CompileError, TypeError) as found:
+            except (CompileError, TypeError, ValueError) as found:
                 error = error or found
                 continue
             self._kept = [*self._kept[-3:], (key, bound)]

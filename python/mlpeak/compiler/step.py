@@ -153,7 +153,7 @@ class CompiledStep:
                 bound = bind_training(
                     self.model, self.loss, self.optimizer, *specs, weighted, ignored, self.options
                 )
-            except (CompileError, TypeError) as found:
+            except (CompileError, TypeError, ValueError) as found:
                 error = error or found
                 continue
             self._kept = [*self._kept[1 - _KEPT :], (key, bound)]
