@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -638,6 +639,45 @@ def test_moving_averages_are_a_state_of_the_model() -> None:
     classifier().load_state_dict(found)
     with pytest.raises(RuntimeError, match="no averages"):
         class_step().ema_state_dict()
+
+
+def anonymous_bytes() -> int:
+    """Memory of this process that no file stands behind."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("needs /proc/self/status")
+    line = next(x for x in status.read_text().splitlines() if x.startswith("RssAnon"))
+    return 1024 * int(line.split()[1])
+
+
+def test_a_map_is_not_copied(tmp_path: Path) -> None:
+    rows = 500_000
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(rows, 784))  # 1.6 GB, no disk
+    y = np.zeros((rows, 1), np.float32)
+    mlpeak.manual_seed(0)
+    model = nn.Linear(784, 1)
+    step = mlpeak.compile(model, nn.MSELoss(), adam(model))
+    before = anonymous_bytes()
+    history = step.fit(mapped, y, epochs=1, batch_size=64, max_seconds=0.2)
+    assert history.steps > 0
+    grown = anonymous_bytes() - before
+    assert grown < mapped.nbytes / 20, f"{grown / 1e6:.0f} MB more"
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "compiled_step.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="needs the repository, not only the package")
+def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S):
+        exec(compile(block, PAGE.name, "exec"), names)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.split()[0] in ("patience", "epochs")
+    assert float(first.split()[2]) > 0.95
+    assert last == "8"
+    assert len(names["losses"]) == 320 // 20  # 10 epochs of 32 steps
+    names["folder"].cleanup()
 
 
 def test_784_256_10_learns_mnist(mnist_10k: Path) -> None:
