@@ -20,6 +20,7 @@ import mlpeak
 from mlpeak import nn, optim
 from mlpeak.compiler import Callback, EverySteps, NonFiniteLossError, Progress, Schedule
 from mlpeak.compiler.plain import from_plain, to_plain
+from mlpeak.compiler.rules import RULES
 from mlpeak.compiler.tensorfile import read_tensors, write_tensors
 
 RNG = np.random.default_rng(5)
@@ -72,6 +73,27 @@ def test_a_loaded_step_goes_on_with_the_same_bits(
     assert (again.options.clip_norm, again.options.accumulate) == (0.5, 3)
     assert [again(X, Y).hex() for _ in range(7)] == expected
     assert bits(again) == bits(step)
+
+
+def test_buffers_come_back(tmp_path: Path) -> None:
+    def with_buffers() -> Any:
+        mlpeak.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+        return model, nn.MSELoss(), optim.Adam(model.parameters())
+
+    mlpeak.compile(*parts())(X, Y)  # the rules are there once something was compiled
+    if "batch_norm" not in RULES:
+        pytest.skip("batch_norm does not compile")
+    step = mlpeak.compile(*with_buffers(), ema=0.9)
+    for _ in range(3):
+        step(X, Y)
+    step.save(tmp_path / "step")
+    again = mlpeak.load_step(tmp_path / "step", *with_buffers())
+    assert int(again.model[1].num_batches_tracked) == 3
+    assert [again(X, Y) for _ in range(3)] == [step(X, Y) for _ in range(3)]
+    assert bits(again) == bits(step)
+    mean = again.ema_state_dict()["1.running_mean"]._array
+    assert (mean == step.model[1].running_mean._array).all()
 
 
 def test_a_step_that_has_run_is_put_back(tmp_path: Path) -> None:

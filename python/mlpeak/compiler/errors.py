@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlpeak.compiler.history import History
+
 __all__ = ["EAGER", "INSTEAD", "CompileError", "NonFiniteLossError"]
 
 #: What every message ends with: the way that always works.
@@ -36,10 +41,13 @@ class NonFiniteLossError(ArithmeticError):
     loss : float
     epoch, step : int
         Where it happened: the epoch, and the step in it, both counted from 1.
+    history : History or None
+        Of a compiled training, up to there.
     """
 
-    def __init__(self, loss: float, epoch: int, step: int) -> None:
+    def __init__(self, loss: float, epoch: int, step: int, history: History | None = None) -> None:
         super().__init__(f"the loss became {loss} in epoch {epoch}, step {step}")
         self.loss = loss
         self.epoch = epoch
         self.step = step
+        self.history = history

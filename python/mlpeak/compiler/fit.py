@@ -357,10 +357,11 @@ class Fit:
                 self._fail(math.nan, *divmod(self._position.history.steps - 1, size))
 
     def _fail(self, loss: float, epoch: int, step: int) -> None:
-        self._position.history.stopped = "non-finite loss"
+        history = self._position.history
+        history.stopped = "non-finite loss"
         self._snapshots.put_back()
         self._step.position = None
-        raise NonFiniteLossError(loss, epoch + 1, step + 1)
+        raise NonFiniteLossError(loss, epoch + 1, step + 1, history)
 
     def _finish(self) -> None:
         """Write the last checkpoint, then take back the best epoch's parameters."""
