@@ -181,6 +181,13 @@ class Step {
     armed_ = change_count();
     for (Watched& w : watched_) w.seen = get(w.version.ptr(), interned().value);
   }
+  /// Whether nothing changed since.
+  bool is_armed() const {
+    if (armed_ != change_count()) return false;
+    for (const Watched& w : watched_)
+      if (get(w.version.ptr(), interned().value).ptr() != w.seen.ptr()) return false;
+    return true;
+  }
   int64_t updates() const { return updates_; }
   void set_phase(int64_t phase) { phase_ = phase; }
   int64_t phase() const { return phase_; }
@@ -310,13 +317,6 @@ class Step {
     Step& step;
   };
 
-  bool is_armed() const {
-    if (armed_ != change_count()) return false;
-    for (const Watched& w : watched_)
-      if (get(w.version.ptr(), interned().value).ptr() != w.seen.ptr()) return false;
-    return true;
-  }
-
   static bool accepts(const Expected& e, PyObject* object, int64_t& batch) {
     if (!py::isinstance<py::array>(object)) return false;
     const auto array = py::reinterpret_borrow<py::array>(object);
@@ -402,6 +402,7 @@ class Step {
       py::gil_scoped_release release;
       return p.run(run);
     });
+    py::error_scope interrupted;  // what a signal's handler raised is raised when all is counted
     if (draws_)
       set(generator_.ptr(), interned().step,
           py::int_(step.cast<uint64_t>() + uint64_t(completed * draws_)));
@@ -454,6 +455,7 @@ void init_step(py::module_& m) {
       .def("watch", &Step::watch, "version"_a, "written"_a)
       .def("add_counter", &Step::add_counter, "counter"_a, "increment"_a)
       .def("arm", &Step::arm)
+      .def_property_readonly("armed", &Step::is_armed)
       .def_property_readonly("updates", &Step::updates)
       .def_property("phase", &Step::phase, &Step::set_phase)
       .def("call", &Step::call, "x"_a, "y"_a, "sample_weight"_a)

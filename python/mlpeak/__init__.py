@@ -41,7 +41,7 @@ from mlpeak.grad_mode import (
 
 if TYPE_CHECKING:
     from mlpeak import cuda, data, io, nn, optim, reference, utils
-    from mlpeak.compiler import CompileError, compile
+    from mlpeak.compiler import CompileError, NonFiniteLossError, compile, load_step
 
 __all__ = [
     *_creation,
@@ -50,6 +50,7 @@ __all__ = [
     *_tensors,
     "CompileError",
     "Generator",
+    "NonFiniteLossError",
     "__version__",
     "compile",
     "config",
@@ -66,6 +67,7 @@ __all__ = [
     "io",
     "is_grad_enabled",
     "kernels",
+    "load_step",
     "manual_seed",
     "nn",
     "no_grad",
@@ -81,7 +83,7 @@ __all__ = [
 ]
 
 _LAZY = frozenset({"cuda", "data", "io", "nn", "optim", "reference", "utils"})
-_COMPILER = frozenset({"CompileError", "compile"})
+_COMPILER = frozenset({"CompileError", "NonFiniteLossError", "compile", "load_step"})
 
 
 def __getattr__(name: str) -> object:

@@ -9,11 +9,8 @@ SHA-256, so a pair that does not belong together is refused.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from numpy.typing import NDArray
 import mlpeak
 from mlpeak import nn
 from mlpeak._extras import missing_extra
+from mlpeak._files import replacing
 from mlpeak.mlp import Architecture
 from mlpeak.sources import Preprocessing, preprocessing_from_json
 from mlpeak.tables import Target, target_from_json
@@ -191,30 +189,9 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part.
-
-    The temporary file lies in the same folder, because only there is a rename atomic.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a model is as readable as any other file
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    """Write a file so that a crash leaves the old one or the new one, never a part."""
+    with replacing(path) as file:
+        file.write(data)
 
 
 def _array(value: Any) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import mlpeak
 from mlpeak import nn, optim
+from mlpeak.compiler.errors import NonFiniteLossError
 from mlpeak.data import DataLoader, TensorDataset
 from mlpeak.tables import Target, ValueTarget
 
@@ -159,16 +160,6 @@ class History:
     epochs: list[Epoch] = field(default_factory=list)
     seconds: float = 0.0
     stopped: bool = False
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the network holds its last good parameters."""
-
-    def __init__(self, loss: float, epoch: int, step: int) -> None:
-        super().__init__(f"the loss became {loss} in epoch {epoch}, step {step}")
-        self.loss = loss
-        self.epoch = epoch
-        self.step = step
 
 
 class Watcher:

@@ -13,10 +13,11 @@ import mlpeak
 from mlpeak import io
 from mlpeak.cli.curve import check_matplotlib, draw_learning_curve
 from mlpeak.cli.progress import format_metric, make_progress
+from mlpeak.compiler.errors import NonFiniteLossError
 from mlpeak.mlp import Architecture
 from mlpeak.sources import Dataset, Options, load_training
 from mlpeak.tables import ClassTarget
-from mlpeak.training import History, NonFiniteLossError, Settings, train
+from mlpeak.training import History, Settings, train
 
 INTERRUPTED = 130
 

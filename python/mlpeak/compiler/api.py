@@ -1,4 +1,4 @@
-"""`compile`: the one door to compiled training and inference."""
+"""`compile`: the one door to compiled training and inference; `load_step` opens it again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import operator
 from collections.abc import Callable
 from typing import Any, overload
 
+from mlpeak.compiler.checkpoint import PathLike, options_in, restore
 from mlpeak.compiler.run import CompiledRun
 from mlpeak.compiler.step import CompiledStep
 from mlpeak.nn.module import Module
 from mlpeak.optim.optimizer import Optimizer
 
-__all__ = ["compile"]
+__all__ = ["compile", "load_step"]
 
 _PRECISIONS = ("fp32",)
 
@@ -111,3 +112,53 @@ def compile(
     return CompiledStep(
         model, loss, optimizer, clip_norm=clip_norm, accumulate=operator.index(accumulate), ema=ema
     )
+
+
+def load_step(
+    path: PathLike, model: Module, loss: Callable[..., Any], optimizer: Optimizer, **options: Any
+) -> CompiledStep:
+    """Return a compiled step that goes on with the bits of the one that was saved.
+
+    Parameters
+    ----------
+    path : path
+        A file that ``step.save`` or ``step.fit(checkpoint=...)`` wrote.
+    model, loss, optimizer
+        Made as those of the saved step were; they take over the parameters, buffers and state, and
+        the default generator takes over the random state.
+    **options
+        Of `compile`, where they differ from those of the saved step.
+
+    Returns
+    -------
+    CompiledStep
+        ``step.fit(..., resume=True)`` goes on with the training the file was written in.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no checkpoint, is damaged, or is of another model or optimizer. Nothing is changed
+        then.
+
+    Examples
+    --------
+    >>> import mlpeak, numpy as np, pathlib, tempfile
+    >>> from mlpeak import nn, optim
+    >>> def parts():
+    ...     model = nn.Linear(2, 1)
+    ...     return model, nn.MSELoss(), optim.Adam(model.parameters())
+    >>> step = mlpeak.compile(*parts())
+    >>> x, y = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+    >>> _ = step(x, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "step.safetensors"
+    ...     step.save(path)
+    ...     again = mlpeak.load_step(path, *parts())
+    >>> again(x, y) == step(x, y)
+    True
+    """
+    step: CompiledStep = compile(model, loss, optimizer, **{**options_in(path), **options})
+    restore(step, path)
+    return step

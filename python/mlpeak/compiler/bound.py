@@ -53,6 +53,10 @@ class Bound:
     program : _core.Program
     step : _core.Step
         What is called.
+    dtype : dtype
+        Of the arithmetic.
+    ignored : bool
+        Whether targets may be the loss's ``ignore_index``.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Bound:
     ) -> None:
         self.graph: Graph = low.graph
         self.program = low.build()
-        self.dtype = low.dtype
+        self.dtype, self.ignored = low.dtype, low.ignored
         self.updates = updates
         self._low = low
         self._roots = roots

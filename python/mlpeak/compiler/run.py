@@ -10,6 +10,7 @@ from mlpeak._types import Array
 from mlpeak.compiler.arguments import arrays_of, check_batch, interpretations, kind_of
 from mlpeak.compiler.bound import Bound, bind_forward, model_dtype
 from mlpeak.compiler.checks import check_integers, named
+from mlpeak.compiler.data import whole_arrays
 from mlpeak.compiler.errors import CompileError
 from mlpeak.nn.module import Module
 
@@ -67,7 +68,7 @@ class CompiledRun:
         Parameters
         ----------
         X : array_like or tuple of array_like
-            The inputs, (samples, ...); may be a ``np.memmap`` larger than memory.
+            The inputs, (samples, ...); may be a ``np.memmap`` larger than memory, C-contiguous.
         batch_size : int
             Samples at a time.
         scale : float
@@ -79,7 +80,7 @@ class CompiledRun:
         """
         if batch_size < 1:
             raise ValueError(f"predict: batch_size is {batch_size}; expected at least 1")
-        inputs = arrays_of("X", X)
+        inputs = whole_arrays("X", X)
         check_batch(named("X", inputs))
         return self._run(inputs, batch_size, None, scale)
 
@@ -118,7 +119,7 @@ class CompiledRun:
         for specs, _ in interpretations(inputs, (), model_dtype(self.model)):
             try:
                 bound = bind_forward(self.model, specs)
-            except (CompileError, TypeError) as found:
+            except (CompileError, TypeError, ValueError) as found:
                 error = error or found
                 continue
             self._kept = [*self._kept[-3:], (key, bound)]
