@@ -128,6 +128,11 @@ def test_workers_in_this_process_give_a_complete_report(tmp_path, capsys):
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_limits_are_the_higher_of_those_before_and_after():
+    low, high = dict.fromkeys(PEAK, 1.0), dict.fromkeys(PEAK, 2.0)
+    assert runner.merge_peaks({**high, "memory": 1.0}, {**low, "memory": 2.0}) == high
+
+
 def test_table_is_plain_text_without_rich(capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "rich.console", None)
     timings = {"mlpeak": runner.Timing(1e-6, 1e-6, 0.25), "numpy": runner.Timing(2e-6, 2e-6, 0.0)}

@@ -142,6 +142,11 @@ def test_every_library_has_the_same_logits(peer, activation):
     np.testing.assert_allclose(found, h, rtol=0, atol=33 * 3 * EPS * max(1, np.abs(h).max()))
 
 
+def test_long_runs_of_one_size_are_written_short():
+    assert nets.Net("n", (32, *[64] * 8, 1), 128).shape == "n: 32-64x8-1 relu, 128"
+    assert nets.Net("n", (8, 64, 64, 4), 64, "tanh").shape == "n: 8-64-64-4 tanh, 64"
+
+
 def test_flops_leave_out_the_first_layers_input_gradient():
     net = nets.Net("n", (3, 5, 7), 2)
     assert net.forward_flops == 2 * 2 * (3 * 5 + 5 * 7)

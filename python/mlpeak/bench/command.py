@@ -19,6 +19,7 @@ from mlpeak.bench.runner import (
     choose_cpus,
     measure_all,
     measure_peak,
+    merge_peaks,
 )
 from mlpeak.bench.workloads import (
     LIBRARIES,
@@ -64,8 +65,10 @@ def measure_on(
             library: player.ask({"do": "describe"})["version"]
             for library, player in players.items()
         }
-        peak = measure_peak(players["mlpeak"], plan)
+        before = measure_peak(players["mlpeak"], plan)
         results = measure_all(workloads, players, plan, Progress(len(workloads)))
+        after = measure_peak(players["mlpeak"], plan)
+    peak = merge_peaks(before, after)
 
     what = ", ".join(f"{library} {version}" for library, version in versions.items())
     cores = "1 core" if len(cpus) == 1 else f"{len(cpus)} cores"
@@ -76,6 +79,9 @@ def measure_on(
         f"memory {peak['memory'] * 1e-9:,.1f} GB/s, level 2 {peak['level2'] * 1e-9:,.1f} GB/s; "
         f"medians of {plan.rounds}; ratio: the best other's time over mlpeak's"
     )
+    change = after["float32"] / before["float32"] - 1
+    if abs(change) > 0.05:
+        print(f"note      the FMA peak changed by {change:+.0%} meanwhile; was the machine busy?")
     report.print_table(results, peak)
     report.print_missing(results)
     stem = f"{family}-{len(cpus)}"

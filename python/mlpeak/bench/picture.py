@@ -86,12 +86,13 @@ def _draw_group(
         ]
         places = [i + (k - (len(libraries) - 1) / 2) * height for i in range(len(results))]
         axes.barh(places, lengths, height, color=COLORS[library])
-    limits = [_limit(r, shows, peak) for r in results]
+    limits = [None if shows == "time" else _limit(r, peak) for r in results]
     for i, limit in enumerate(limits):
         if limit:
-            axes.vlines(limit, i - 0.5, i + 0.5, color="black", linestyle="--")
-    unit = {"rate": results[0].workload.unit, "share": "% of the FMA peak", "time": "us"}[shows]
-    if shows == "rate" and (drawn := [limit for limit in limits if limit]):
+            place = 100 if shows == "share" else limit
+            axes.vlines(place, i - 0.5, i + 0.5, color="black", linestyle="--")
+    unit = results[0].workload.unit
+    if drawn := [limit for limit in limits if limit]:
         name = "FMA peak" if results[0].workload.flops else "memory"
         axes.set_title(f"- -  {name}, {drawn[0]:,.0f} {unit}", loc="right", fontsize="medium")
     axes.set_yticks(range(len(results)), [r.workload.shape for r in results])
@@ -100,7 +101,7 @@ def _draw_group(
         axes.set_xscale("log")
     else:
         axes.set_xlim(left=0)
-    axes.set_xlabel(unit)
+    axes.set_xlabel({"rate": unit, "share": "% of the FMA peak", "time": "us"}[shows])
     axes.set_title(group, loc="left", fontweight="bold")
     axes.grid(axis="x", alpha=0.3)
 
@@ -114,13 +115,9 @@ def _length(result: Result, library: str, shows: str, peak: Peak) -> float:
     return result.workload.rate(seconds)
 
 
-def _limit(result: Result, shows: str, peak: Peak) -> float | None:
-    """Return what the machine allows; None where a cache holds the arrays, and for times."""
+def _limit(result: Result, peak: Peak) -> float | None:
+    """Return the GFLOP/s or GB/s that the machine allows; None where a cache holds the arrays."""
     workload = result.workload
-    if shows == "time":
-        return None
-    if shows == "share":
-        return 100
     if workload.flops:
         return peak[workload.dtype] * 1e-9
     return peak["memory"] * 1e-9 if workload.bytes > peak["level2_bytes"] else None

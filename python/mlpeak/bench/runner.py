@@ -231,3 +231,8 @@ def measure_peak(player: Player, plan: Plan) -> dict[str, float]:
     return player.ask(
         {"do": "peak", "milliseconds": plan.peak_milliseconds, "bytes": plan.peak_bytes}
     )
+
+
+def merge_peaks(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Return the higher of each limit: what else runs on a machine can only lower one."""
+    return {name: max(value, after[name]) for name, value in before.items()}

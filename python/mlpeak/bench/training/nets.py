@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,12 @@ class Net:
 
     @property
     def shape(self) -> str:
-        """Name, sizes, activation and batch, as tables show them."""
-        sizes = "-".join(map(str, self.sizes))
-        return f"{self.name}: {sizes} {self.activation}, {self.batch}"
+        """Name, sizes, activation and batch, as tables show them; 64x8 is eight layers of 64."""
+        sizes: list[str] = []
+        for size, run in groupby(self.sizes):
+            count = len(list(run))
+            sizes += [f"{size}x{count}"] if count > 2 else [str(size)] * count
+        return f"{self.name}: {'-'.join(sizes)} {self.activation}, {self.batch}"
 
     @property
     def is_binary(self) -> bool:
