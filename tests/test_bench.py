@@ -10,10 +10,10 @@ import pytest
 
 import mlpeak
 from mlpeak import _core
-from mlpeak.bench import kernel_workloads, report, runner
+from mlpeak.bench import kernel_workloads, picture, report, runner
 from mlpeak.bench.command import choose_libraries, choose_plan
 from mlpeak.bench.worker import Worker
-from mlpeak.bench.workloads import LIBRARIES, Workload, load_family, select
+from mlpeak.bench.workloads import Unavailable, Workload, libraries_of, load_family, select
 from mlpeak.cli import main
 
 PEAK = {"float32": 1e11, "float64": 5e10, "memory": 1e10, "level2": 1e11, "level2_bytes": 1 << 20}
@@ -105,7 +105,16 @@ def test_workers_in_this_process_give_a_complete_report(tmp_path, capsys):
     assert read["build"]["flags"] == mlpeak.config()["flags"]
     assert read["plan"]["rounds"] == PLAN.rounds
     product, stream = read["results"]
-    assert set(product) == {"group", "shape", "dtype", "flops", "bytes", "ratio", "timings"}
+    assert set(product) == {
+        "group",
+        "shape",
+        "dtype",
+        "flops",
+        "bytes",
+        "ratio",
+        "missing",
+        "timings",
+    }
     ours = product["timings"]["mlpeak"]
     assert set(ours) == {"median", "least", "spread", "rate", "share_of_peak"}
     assert ours["rate"] == pytest.approx(128 / ours["median"] * 1e-9)
@@ -115,8 +124,13 @@ def test_workers_in_this_process_give_a_complete_report(tmp_path, capsys):
 
     report.print_table(results, peak)
     assert "product" in capsys.readouterr().out
-    report.draw(results, peak, "tiny", tmp_path / "report.png")
+    picture.draw(results, peak, "tiny", "rate", tmp_path / "report.png")
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_limits_are_the_higher_of_those_before_and_after():
+    low, high = dict.fromkeys(PEAK, 1.0), dict.fromkeys(PEAK, 2.0)
+    assert runner.merge_peaks({**high, "memory": 1.0}, {**low, "memory": 2.0}) == high
 
 
 def test_table_is_plain_text_without_rich(capsys, monkeypatch):
@@ -180,9 +194,31 @@ def test_worker_refuses_an_unknown_library():
 
 def test_libraries_that_are_not_installed_take_no_part(monkeypatch):
     monkeypatch.setattr("mlpeak.bench.command.find_spec", lambda name: name != "torch")
-    assert choose_libraries([]) == ["mlpeak", "numpy"]
-    with pytest.raises(ImportError, match="torch is not installed"):
-        choose_libraries(["torch"])
+    offered = ["mlpeak", "numpy", "torch", "torch-compile"]
+    assert choose_libraries([], offered) == ["mlpeak", "numpy"]
+    with pytest.raises(ImportError, match="torch-compile is not installed"):
+        choose_libraries(["torch-compile"], offered)
+
+
+def test_libraries_that_no_workload_is_written_for_are_refused():
+    offered = libraries_of(load_family("kernels"))
+    assert offered == ["mlpeak", "numpy", "torch"]
+    with pytest.raises(ValueError, match=r"is 'jax'; expected mlpeak, numpy, torch$"):
+        choose_libraries(["jax"], offered)
+
+
+def test_a_library_that_cannot_run_a_workload_is_reported_with_its_reason(capsys):
+    def refuse():
+        raise Unavailable("no compiler was found")
+
+    workload = Workload("tiny", "x", "float32", {**tiny(flops=1).prepare, "torch": refuse}, flops=1)
+    players = {name: Worker(name, [workload], 1) for name in ("mlpeak", "numpy")}
+    players["torch"] = Worker("numpy", [workload], 1)
+    players["torch"].library = "torch"
+    result = runner.measure(workload, players, PLAN)
+    assert set(result.timings) == {"mlpeak", "numpy"}
+    report.print_missing([result])
+    assert capsys.readouterr().out == "torch did not run x: no compiler was found\n"
 
 
 def test_plan_takes_the_rounds_alone():
@@ -195,7 +231,7 @@ def test_names_are_unique_and_quick_ones_exist():
     names = [w.name for w in kernel_workloads.workloads()]
     assert len(names) == len(set(names))
     assert set(kernel_workloads.QUICK) <= set(names)
-    assert len(select(load_family("kernels"), "adam")) == 2
+    assert len(select(load_family("kernels"), ["adam"])) == 2
 
 
 SMALL = {
@@ -225,7 +261,7 @@ SMALL = {
     ids=lambda w: w.name,
 )
 def test_each_workload_runs_on_each_library(workload):
-    for library in LIBRARIES:
+    for library in workload.prepare:
         if library == "torch":
             pytest.importorskip("torch")
         workload.prepare[library]()()

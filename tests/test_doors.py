@@ -72,7 +72,7 @@ def blocks(path: Path) -> list[str]:
 
 
 @pytest.mark.skipif(not README.exists(), reason="needs the repository, not only the package")
-@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize("index", range(4))
 def test_examples_in_the_readme_run(index: int, capsys: pytest.CaptureFixture[str]) -> None:
     source = blocks(README)[index]
     exec(compile(source, f"README.md, example {index}", "exec"), {"__name__": "__main__"})
@@ -85,4 +85,4 @@ def test_examples_in_the_readme_run(index: int, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.skipif(not README.exists(), reason="needs the repository, not only the package")
 def test_every_example_in_the_readme_is_tested() -> None:
-    assert len(blocks(README)) == 3
+    assert len(blocks(README)) == 4

@@ -235,10 +235,14 @@ void Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
   plan.alignment = 4;  // Philox draws four numbers at a time
   for (const Stage& stage : stages_)
     for (const auto& i : stage.rows) plan.alignment = std::max(plan.alignment, i->alignment());
-  // A block's values stay in L2, but each weight is read from L3 once a block: not too few rows.
-  constexpr int64_t kBlockBytes = 256 * 1024, kLeastRows = 48;
+  // A block's values stay in L2, but each weight is read once a block: not too few rows, and more
+  // where weights come from L3 or memory.
+  int64_t weight_bytes = 0;
+  for (const auto& w : weights_) weight_bytes += w->out * w->in * int64_t(sizeof(T));
+  constexpr int64_t kBlockBytes = 256 * 1024, kLargeWeights = 4 * 1024 * 1024;
+  const int64_t least_rows = weight_bytes > kLargeWeights ? 128 : 48;
   int64_t rows =
-      block_rows_ ? block_rows_ : std::max(kLeastRows, kBlockBytes / std::max<int64_t>(bytes, 1));
+      block_rows_ ? block_rows_ : std::max(least_rows, kBlockBytes / std::max<int64_t>(bytes, 1));
   plan.block = round_up(rows, plan.alignment);
   plan.units.assign(stages_.size(), {});
   plan.bounds.assign(stages_.size(), {});

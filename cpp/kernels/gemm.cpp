@@ -97,6 +97,8 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows);
   // Panels of a packed B beyond L2 come from L3, slowly where a strip waits for them.
   const bool fetch = packed && n * k * int64_t(sizeof(T)) > kLevel2;
+  const int64_t blocks = (m + kBlockRows - 1) / kBlockRows;
+  const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
   const Finish<T> finish(epilogue);
 
   for (int64_t jc = 0; jc < n; jc += kBlockColumns) {
@@ -122,8 +124,8 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
         }
       }
 
-      for (int64_t ic = 0; ic < m; ic += kBlockRows) {
-        const int64_t mc = smaller(kBlockRows, m - ic);
+      for (int64_t ic = 0; ic < m; ic += height) {
+        const int64_t mc = smaller(height, m - ic);
         const T* block_a = a.data + ic * a.row + pc * a.col;
         if (pack_a) pack_strips(mc, kc, block_a, a.row, a.col, packed_a);
         const Strips strips(mc);

@@ -13,6 +13,8 @@ import numpy as np
 
 from mlpeak.bench.workloads import Call, Workload
 
+PICTURE = "rate"
+
 QUICK = (
     "MLP layers, 32x784-512 forward, float32",
     "few rows, 4x64-64 forward, float32",

@@ -1,9 +1,8 @@
-"""What a benchmark leaves behind: a table, a JSON file, a picture."""
+"""What a benchmark leaves behind in words and numbers: a table and a JSON file."""
 
 from __future__ import annotations
 
 import json
-import math
 import platform
 import statistics
 import sys
@@ -13,14 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mlpeak._config import config
-from mlpeak._extras import missing_extra
 from mlpeak.bench.runner import Plan, Result
 from mlpeak.bench.workloads import LIBRARIES
 
 # counted up where the keys of the JSON change
-SCHEMA = 1
-
-COLORS = {"mlpeak": "tab:red", "numpy": "tab:blue", "torch": "tab:orange"}
+SCHEMA = 2
 
 Peak = Mapping[str, float]
 
@@ -33,11 +29,16 @@ def share_of_peak(result: Result, library: str, peak: Peak) -> float | None:
     return workload.flops / result.timings[library].median / peak[workload.dtype]
 
 
-def cells(result: Result, peak: Peak) -> list[str]:
+def timed(results: Sequence[Result]) -> list[str]:
+    """Return the libraries that ran at least one of the workloads."""
+    return [name for name in LIBRARIES if any(name in r.timings for r in results)]
+
+
+def cells(result: Result, libraries: Sequence[str], peak: Peak) -> list[str]:
     """Return a row of the table: microseconds by library, ratio, spread, rate, share of peak."""
     workload, timings = result.workload, result.timings
     row = [workload.shape]
-    for library in LIBRARIES:
+    for library in libraries:
         timing = timings.get(library)
         row.append("" if timing is None else f"{timing.median * 1e6:,.1f}")
     ratio = result.ratio()
@@ -50,7 +51,10 @@ def cells(result: Result, peak: Peak) -> list[str]:
     return row
 
 
-HEADER = ("shape", *(f"{name}, us" for name in LIBRARIES), "ratio", "spread", "rate", "of peak")
+def header(libraries: Sequence[str]) -> list[str]:
+    """Return the names of `cells`."""
+    times = [f"{name}, us" for name in libraries]
+    return ["shape", *times, "ratio", "spread", "rate", "of peak"]
 
 
 def groups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -69,31 +73,43 @@ def geometric_mean_ratio(results: Sequence[Result]) -> float | None:
 
 def print_table(results: Sequence[Result], peak: Peak) -> None:
     """Print a table a group, with rich where it is installed."""
+    libraries = timed(results)
+    head = header(libraries)
     for group, members in groups_of(results).items():
         mean = geometric_mean_ratio(members)
         title = group if mean is None else f"{group} (geometric mean of ratios {mean:.2f})"
-        _print_one(title, [cells(result, peak) for result in members])
+        _print_one(title, head, [cells(result, libraries, peak) for result in members])
 
 
-def _print_one(title: str, rows: Sequence[Sequence[str]]) -> None:
+def print_missing(results: Sequence[Result]) -> None:
+    """Say which library could not run what, and why."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for library, why in result.missing.items():
+            reasons.setdefault((library, why), []).append(result.workload.shape)
+    for (library, why), shapes in reasons.items():
+        print(f"{library} did not run {'; '.join(shapes)}: {why}")
+
+
+def _print_one(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     try:
         from rich.console import Console
         from rich.table import Table
     except ImportError:
-        widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         print(f"\n{title}")
-        for row in (HEADER, *rows):
+        for row in (head, *rows):
             line = [row[0].ljust(widths[0])]
             line += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             print("  ".join(line))
         return
     table = Table(title=title, title_justify="left", title_style="bold")
-    for name in HEADER:
+    for name in head:
         table.add_column(name, justify="left" if name == "shape" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     # a file or a pipe has no width, and a table must not be cut there
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
 
 
 def machine() -> dict[str, Any]:
@@ -142,6 +158,7 @@ def _result_as_json(result: Result, peak: Peak) -> dict[str, Any]:
         "flops": workload.flops,
         "bytes": workload.bytes,
         "ratio": result.ratio(),
+        "missing": dict(result.missing),
         "timings": {
             library: {
                 **vars(timing),
@@ -156,80 +173,3 @@ def _result_as_json(result: Result, peak: Peak) -> dict[str, Any]:
 def write_json(report: Mapping[str, Any], path: Path) -> None:
     """Write the report, indented."""
     path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-
-
-def check_matplotlib() -> None:
-    """Raise an ImportError that says what to install, if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("matplotlib", "bench", "the picture of a benchmark") from error
-
-
-def draw(results: Sequence[Result], peak: Peak, title: str, path: Path) -> None:
-    """Write a PNG: a panel a group, bars by shape, the machine's limit as a line.
-
-    The limit is the FMA peak of the dtype for products, and the memory's bandwidth for what is
-    counted in bytes and does not fit into the second-level caches.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    # two columns of panels, filled evenly by the number of shapes
-    columns: list[list[tuple[str, list[Result]]]] = [[], []]
-    for entry in groups_of(results).items():
-        min(columns, key=lambda c: sum(len(rs) + 3 for _, rs in c)).append(entry)
-    columns = [column for column in columns if column]
-    tallest = max(sum(len(rs) + 3 for _, rs in column) for column in columns)
-    figure = Figure(
-        figsize=(6.5 * len(columns), max(3.5, 0.32 * tallest + 1)), dpi=110, layout="constrained"
-    )
-    figure.suptitle(title)
-    libraries = [name for name in LIBRARIES if any(name in r.timings for r in results)]
-    parts = figure.subfigures(1, len(columns), squeeze=False)[0]
-    for part, column in zip(parts, columns, strict=True):
-        heights = [len(rs) + 3 for _, rs in column]
-        axes = part.subplots(len(column), 1, squeeze=False, height_ratios=heights)
-        for panel, (group, members) in zip(axes[:, 0], column, strict=True):
-            _draw_group(panel, group, members, libraries, peak)
-    figure.legend(
-        handles=[Patch(color=COLORS[name], label=name) for name in libraries],
-        loc="outside lower center",
-        ncols=len(libraries),
-    )
-    figure.savefig(path, format="png")
-
-
-def _draw_group(
-    axes: Any, group: str, results: Sequence[Result], libraries: Sequence[str], peak: Peak
-) -> None:
-    height = 0.8 / len(libraries)
-    for k, library in enumerate(libraries):
-        rates = [
-            r.workload.rate(r.timings[library].median) if library in r.timings else math.nan
-            for r in results
-        ]
-        places = [i + (k - (len(libraries) - 1) / 2) * height for i in range(len(results))]
-        axes.barh(places, rates, height, color=COLORS[library])
-    limits = [_limit(r, peak) for r in results]
-    for i, limit in enumerate(limits):
-        if limit:
-            axes.vlines(limit, i - 0.5, i + 0.5, color="black", linestyle="--")
-    unit = results[0].workload.unit
-    if drawn := [limit for limit in limits if limit]:
-        name = "FMA peak" if results[0].workload.flops else "memory"
-        axes.set_title(f"- -  {name}, {drawn[0]:,.0f} {unit}", loc="right", fontsize="medium")
-    axes.set_yticks(range(len(results)), [r.workload.shape for r in results])
-    axes.set_ylim(len(results) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    axes.set_xlabel(unit)
-    axes.set_title(group, loc="left", fontweight="bold")
-    axes.grid(axis="x", alpha=0.3)
-
-
-def _limit(result: Result, peak: Peak) -> float | None:
-    """Return the GFLOP/s or GB/s that the machine allows; None where a cache holds the arrays."""
-    workload = result.workload
-    if workload.flops:
-        return peak[workload.dtype] * 1e-9
-    return peak["memory"] * 1e-9 if workload.bytes > peak["level2_bytes"] else None

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlpeak.bench.worker import THREAD_VARIABLES, Message
@@ -162,10 +162,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class Result:
-    """A workload and its timing by library; one that cannot run it is missing."""
+    """A workload and its timing by library; one that cannot run it is missing.
+
+    `missing` says why, for those that could run it on another machine.
+    """
 
     workload: Workload
     timings: Mapping[str, Timing]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def ratio(self, library: str = "mlpeak") -> float | None:
         """Return how many times faster `library` is than the best other, or None if alone."""
@@ -187,16 +191,20 @@ def summarize(seconds: Sequence[float]) -> Timing:
 def measure(workload: Workload, players: Mapping[str, Player], plan: Plan) -> Result:
     """Time one workload: in each round each library has one turn of equal length."""
     calls: dict[str, int] = {}
+    missing: dict[str, str] = {}
     for library, player in players.items():
         answer = player.ask({"do": "prepare", "workload": workload.name, "warm_up": plan.warm_up})
         if answer["seconds"] is not None:
             calls[library] = max(1, round(plan.turn / answer["seconds"]))
+        elif "why" in answer:
+            missing[library] = answer["why"]
     rounds: dict[str, list[float]] = {library: [] for library in calls}
     for _ in range(plan.rounds):
         for library, count in calls.items():
             answer = players[library].ask({"do": "time", "calls": count})
             rounds[library].append(answer["seconds"])
-    return Result(workload, {library: summarize(times) for library, times in rounds.items()})
+    timings = {library: summarize(times) for library, times in rounds.items()}
+    return Result(workload, timings, missing)
 
 
 def measure_all(
@@ -223,3 +231,8 @@ def measure_peak(player: Player, plan: Plan) -> dict[str, float]:
     return player.ask(
         {"do": "peak", "milliseconds": plan.peak_milliseconds, "bytes": plan.peak_bytes}
     )
+
+
+def merge_peaks(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Return the higher of each limit: what else runs on a machine can only lower one."""
+    return {name: max(value, after[name]) for name, value in before.items()}

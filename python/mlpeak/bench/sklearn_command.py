@@ -17,6 +17,7 @@ from typing import Any
 
 from mlpeak._config import config
 from mlpeak.bench import report
+from mlpeak.bench.picture import check_matplotlib
 from mlpeak.bench.runner import Timing, _pinned, choose_cpus, summarize
 from mlpeak.bench.sklearn_workloads import QUICK, Fit, make_fits, timed
 from mlpeak.bench.worker import THREAD_VARIABLES
@@ -48,11 +49,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     mnist = arguments.mnist or os.environ.get("MLPEAK_MNIST")
     fits = choose_fits(bool(mnist), arguments.quick, arguments.only)
-    cpus = choose_cpus(arguments.threads)
-    report.check_matplotlib()
+    cpus = [choose_cpus(threads) for threads in arguments.threads]
+    check_matplotlib()
     folder = Path(arguments.out or "bench-sklearn")
     folder.mkdir(parents=True, exist_ok=True)
     rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
+    for chosen in cpus:
+        measure_on(chosen, fits, mnist, rounds, folder)
+    return 0
+
+
+def measure_on(
+    cpus: Sequence[int], fits: Sequence[Fit], mnist: str | None, rounds: int, folder: Path
+) -> None:
+    """Measure on these CPUs and leave a table, a JSON file and a picture."""
     with _processes(cpus) as processes:
 
         def time(fit: Fit, library: str) -> tuple[float, float]:
@@ -71,23 +81,22 @@ def run(arguments: argparse.Namespace) -> int:
     report.write_json(as_json(results, cpus, rounds), stem.with_suffix(".json"))
     draw(results, title, stem.with_suffix(".png"))
     print(f"saved     {stem}.json and .png")
-    return 0
 
 
-def choose_fits(mnist: bool, quick: bool, only: str) -> list[Fit]:
-    """Return what to measure.
+def choose_fits(mnist: bool, quick: bool, only: Sequence[str]) -> list[Fit]:
+    """Return what to measure: what has one of the texts in its name, or all.
 
     Raises
     ------
     ValueError
-        If nothing has `only` in its name.
+        If a text is in no name.
     """
     fits = [f for f in make_fits(mnist) if not quick or f.name in QUICK]
-    chosen = [f for f in fits if only in f.name]
-    if not chosen:
-        names = "; ".join(f.name for f in fits)
-        raise ValueError(f"only: is {only!r}; expected a part of one of: {names}")
-    return chosen
+    for text in only:
+        if not any(text in f.name for f in fits):
+            names = "; ".join(f.name for f in fits)
+            raise ValueError(f"only: is {text!r}; expected a part of one of: {names}")
+    return [f for f in fits if any(text in f.name for text in only or [""])]
 
 
 class _Process:

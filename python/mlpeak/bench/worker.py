@@ -12,10 +12,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from time import perf_counter
 from typing import Any
 
-from mlpeak.bench.workloads import LIBRARIES, Call, Workload, load_family
+from mlpeak.bench.workloads import LIBRARIES, Call, Unavailable, Workload, load_family
 
 Message = dict[str, Any]
 
@@ -87,7 +88,10 @@ class Worker:
         prepare = self.workloads[message["workload"]].prepare.get(self.library)
         if prepare is None:
             return {"seconds": None}
-        self.call = prepare()
+        try:
+            self.call = prepare()
+        except Unavailable as error:
+            return {"seconds": None, "why": str(error)}
         self._seconds(1)
         calls = 1
         while (seconds := self._seconds(calls)) * calls < message["warm_up"]:
@@ -115,15 +119,15 @@ def _configure(library: str, threads: int) -> str:
 
         mlpeak.set_num_threads(threads)
         return mlpeak.config()["version"]
-    if library == "torch":
+    package = LIBRARIES[library]
+    if package == "torch":
         import torch
 
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
         return str(torch.__version__)
-    import numpy as np
-
-    return str(np.__version__)
+    # the others take it from the environment or from the CPUs they may use
+    return str(import_module(package).__version__)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
-# in the order of tables and pictures
-LIBRARIES = ("mlpeak", "numpy", "torch")
+# library -> the package it needs, in the order of tables and pictures
+LIBRARIES = {
+    "mlpeak": "mlpeak",
+    "numpy": "numpy",
+    "torch": "torch",
+    "torch-compile": "torch",
+    "jax": "jax",
+    "sklearn": "sklearn",
+}
 
-# family -> module with a function `workloads() -> list[Workload]` and a tuple QUICK of names
-FAMILIES = {"kernels": "mlpeak.bench.kernel_workloads"}
+# family -> module with a function `workloads() -> list[Workload]`, a tuple QUICK of names, and
+# PICTURE, what bars show: "rate", "share" of the FMA peak, or "time"
+FAMILIES = {
+    "kernels": "mlpeak.bench.kernel_workloads",
+    "training": "mlpeak.bench.training.adam",
+    "training-sgd": "mlpeak.bench.training.sgd",
+    "training-latency": "mlpeak.bench.training.latency",
+}
 
-Call = Callable[[], object]
+Call = Callable[[], Any]
+
+
+class Unavailable(Exception):
+    """A library cannot run a workload on this machine; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +88,29 @@ def load_family(family: str, quick: bool = False) -> list[Workload]:
     return [w for w in workloads if not quick or w.name in module.QUICK]
 
 
-def select(workloads: list[Workload], only: str) -> list[Workload]:
-    """Return the workloads with `only` in their name.
+def picture_of(family: str) -> str:
+    """Return what the bars of a family's picture show."""
+    picture: str = import_module(FAMILIES[family]).PICTURE
+    return picture
+
+
+def libraries_of(workloads: Iterable[Workload]) -> list[str]:
+    """Return the libraries that run at least one of the workloads."""
+    found = {library for w in workloads for library in w.prepare}
+    return [library for library in LIBRARIES if library in found]
+
+
+def select(workloads: Sequence[Workload], only: Sequence[str]) -> list[Workload]:
+    """Return the workloads with one of the texts in their name; all if there are no texts.
 
     Raises
     ------
     ValueError
-        If there are none; the message lists the groups.
+        If a text is in no name; the message lists the groups.
     """
-    found = [w for w in workloads if only.lower() in w.name.lower()]
-    if not found:
-        groups = "; ".join(dict.fromkeys(w.group for w in workloads))
-        raise ValueError(f"only: no workload has {only!r} in its name; groups are {groups}")
-    return found
+    for text in only:
+        if not any(text.lower() in w.name.lower() for w in workloads):
+            groups = "; ".join(dict.fromkeys(w.group for w in workloads))
+            raise ValueError(f"only: no workload has {text!r} in its name; groups are {groups}")
+    texts = [text.lower() for text in only] or [""]
+    return [w for w in workloads if any(text in w.name.lower() for text in texts)]

@@ -118,16 +118,30 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
     bench = commands.add_parser("bench", help="measure against NumPy and PyTorch on this machine")
     bench.set_defaults(run=_bench)
     add = bench.add_argument
-    add("family", metavar="FAMILY", help="what to measure: kernels or sklearn")
-    add("--threads", type=int, default=1, metavar="N", help="cores to pin to (default: 1)")
-    add("--rounds", type=int, metavar="N", help="turns of each library (default: 15)")
-    add("--only", default="", metavar="TEXT", help="workloads with this text in their name")
+    add("family", metavar="FAMILY", help="kernels, training (whole steps) or sklearn (whole fits)")
+    add("--suite", metavar="NAME", help="of training: sgd (plain SGD), or latency (tiny nets)")
     add(
-        "--libraries",
+        "--threads",
+        type=_counts,
+        default=(1,),
+        metavar="N[,N]",
+        help="cores to pin to, one run each (default: 1)",
+    )
+    add("--rounds", type=int, metavar="N", help="turns of each library (default: 15)")
+    add(
+        *("--only", "--workloads"),
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="workloads with this text in their name; may be repeated",
+    )
+    add(
+        *("--libraries", "--peers"),
         type=_names,
         default=(),
         metavar="A,B",
-        help="beside mlpeak (default: numpy, and torch if installed)",
+        help="beside mlpeak (default: numpy, and those of torch, torch-compile, jax and sklearn "
+        "that are installed and that the family is written for)",
     )
     add("--out", metavar="DIR", help="where to save JSON and picture (default: bench-FAMILY)")
     add("--mnist", metavar="DIR", help="the t10k files of MNIST, for sklearn (or MLPEAK_MNIST)")
@@ -136,6 +150,13 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(count) for count in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers as 1,2") from None
 
 
 def _widths(text: str) -> tuple[int, ...]:
