@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
 import signal
 import subprocess
@@ -438,6 +439,34 @@ def test_ctrl_c_within_100_ms_leaves_a_usable_model(threads: int) -> None:
     assert late < 0.1, f"KeyboardInterrupt came {1000 * late:.0f} ms after the signal"
 
 
+def test_interrupted_at_random_moments_and_resumed_has_the_bits_of_an_uninterrupted_run() -> None:
+    x, y = X[:64], Y[:64]  # epochs of 2 steps: Python's part of the time is as large as it gets
+    whole, step = class_step(), class_step()
+    arguments: dict[str, Any] = {"epochs": 1500, "batch_size": 32, "restore_best": False}
+    arguments |= {"validation_data": (x, CLASSES[:64]), "metrics": "accuracy"}
+    mlpeak.manual_seed(3)
+    started = time.perf_counter()
+    expected = whole.fit(x, CLASSES[:64], **arguments)
+    seconds = time.perf_counter() - started
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    mlpeak.manual_seed(3)
+    interrupted, history = 0, None
+    try:
+        while history is None:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.05, 0.2) * seconds)
+            try:
+                history = step.fit(x, CLASSES[:64], **arguments, resume=interrupted > 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 1
+    assert (history.loss, history.metrics) == (expected.loss, expected.metrics)
+    assert bits(step) == bits(whole)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_another_thread_may_work_meanwhile() -> None:
     step, count = line_step(), [0]
     done = threading.Event()
@@ -452,7 +481,6 @@ def test_another_thread_may_work_meanwhile() -> None:
     done.set()
     thread.join()
     assert count[0] > 1000
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # callbacks

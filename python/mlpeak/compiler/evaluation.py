@@ -13,6 +13,7 @@ from mlpeak._types import Array
 from mlpeak.compiler.bound import Bound
 from mlpeak.compiler.checks import check_integers, named
 from mlpeak.compiler.data import Data, data_of
+from mlpeak.compiler.interrupts import Interrupts
 from mlpeak.compiler.metrics import METRICS, metrics_of
 from mlpeak.compiler.run import CompiledRun
 from mlpeak.grad_mode import no_grad
@@ -94,11 +95,12 @@ class Evaluation:
                 )
             self._further["sample_weight"] = from_numpy(np.array(self._weight, bound.dtype))
 
-    def __call__(self) -> tuple[float, dict[str, float]]:
+    def __call__(self, interrupts: Interrupts) -> tuple[float, dict[str, float]]:
         """Return the loss and the metrics; the model's mode is as before afterwards."""
         step, data = self._step, self._data
         with evaluation_mode(step.model, step.loss), no_grad():
-            output = self._run.predict(data.inputs, batch_size=_BATCH, scale=self._scale)
+            with interrupts.allowed():
+                output = self._run.predict(data.inputs, batch_size=_BATCH, scale=self._scale)
             parts = output if isinstance(output, tuple) else (output,)
             tensors = tuple(map(from_numpy, parts))
             given: Any = tensors if isinstance(output, tuple) else tensors[0]

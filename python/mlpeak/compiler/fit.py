@@ -21,6 +21,7 @@ from mlpeak.compiler.data import Data
 from mlpeak.compiler.errors import NonFiniteLossError
 from mlpeak.compiler.evaluation import evaluation_of
 from mlpeak.compiler.history import History
+from mlpeak.compiler.interrupts import Interrupts
 from mlpeak.compiler.position import Position
 from mlpeak.compiler.state import Snapshots, put_tensors, tensors_of
 
@@ -108,6 +109,7 @@ class Fit:
         self._snapshots = Snapshots(step)
         self._copied = self._saved = self._position.history.steps
         self._deadline = math.inf
+        self._interrupts = Interrupts()
 
     def _start(self) -> Position:
         """Return where to start, having read the checkpoint if one is to be resumed."""
@@ -139,16 +141,17 @@ class Fit:
         history = position.history
         if s.max_seconds is not None:
             self._deadline = perf_counter() + s.max_seconds
-        self._step.position = position
-        self._snapshots.take()
-        self._snapshots.confirm()
         self._bar = bar_of(self._show, s.epochs, position.steps_per_epoch)
         try:
-            while not history.stopped:
-                if self._epoch():
-                    self._end_epoch()
-                history.stopped = self._reason()
-            self._finish()
+            with self._interrupts:
+                self._step.position = position
+                self._snapshots.take()
+                self._snapshots.confirm()
+                while not history.stopped:
+                    if self._epoch():
+                        self._end_epoch()
+                    history.stopped = self._reason()
+                self._finish()
         except BaseException:
             history.stopped = history.stopped or "interrupted"
             raise
@@ -226,7 +229,8 @@ class Fit:
         before = native.updates * accumulate + native.phase
         started = perf_counter()
         try:
-            native.run(arrays, data.scales, end - begin, size, part, losses, True, True)
+            with self._interrupts.allowed():
+                native.run(arrays, data.scales, end - begin, size, part, losses, True, True)
         finally:
             seconds = perf_counter() - started
             made = native.updates * accumulate + native.phase - before
@@ -267,7 +271,7 @@ class Fit:
         validation_loss: float | None = None
         metrics: dict[str, float] = {}
         if self._evaluation is not None:
-            validation_loss, metrics = self._evaluation()
+            validation_loss, metrics = self._evaluation(self._interrupts)
         history.loss.append(loss)
         history.lr.append(progress.lr)
         history.seconds.append(position.elapsed)
@@ -326,7 +330,8 @@ class Fit:
     def _tell(self, listener: Any) -> None:
         """Call a callback, which sees the optimizer up to date and may change what it likes."""
         self._step.flush()
-        listener(self._progress)
+        with self._interrupts.allowed():
+            listener(self._progress)
         self._renew_if_changed()
 
     def _renew_if_changed(self) -> None:
@@ -345,7 +350,8 @@ class Fit:
         self._check_finite()
         self._position.callbacks = [callback.state_dict() for callback in self._callbacks]
         assert self._settings.checkpoint is not None
-        save(self._step, self._settings.checkpoint)
+        with self._interrupts.allowed():
+            save(self._step, self._settings.checkpoint)
         self._saved = self._position.history.steps
 
     def _check_finite(self) -> None:
