@@ -388,9 +388,9 @@ class Fit:
         position, progress = self._position, self._progress
         done = position.epoch * position.steps_per_epoch + position.step
         loss = position.losses[position.step - 1] if position.step else progress.loss
-        text = f"loss {loss:.4f}"
+        text = f"loss {loss:.4g}"
         if progress.validation_loss is not None:
-            text += f", validation {progress.validation_loss:.4f}"
+            text += f", validation {progress.validation_loss:.4g}"
         for name, value in progress.metrics.items():
             text += f", {name} {value:.4f}"
         return done, f"{text}, {progress.samples_per_second:,.0f} samples/s"
