@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_every_library_has_the_same_logits(peer, activation):
 
 def test_long_runs_of_one_size_are_written_short():
     assert nets.Net("n", (32, *[64] * 8, 1), 128).shape == "n: 32-64x8-1 relu, 128"
-    assert nets.Net("n", (8, 64, 64, 4), 64, "tanh").shape == "n: 8-64-64-4 tanh, 64"
+    assert nets.Net("n", (64, 64, 64, 64), 64, "tanh").shape == "n: 64-64-64-64 tanh, 64"
 
 
 def test_flops_leave_out_the_first_layers_input_gradient():
@@ -210,3 +211,26 @@ def test_unknown_suite_is_refused(capsys, tmp_path):
     assert main(["bench", "training", *options]) == 2
     assert "family: is 'training-nothing'; expected" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_whole_training_on_images_is_timed_and_tested(tmp_path):
+    """benchmarks/training/mnist_10k.py on images that tell their class by where they are bright."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 8200).astype(np.uint8)
+    images = rng.integers(0, 40, (8200, 28, 28)).astype(np.uint8)
+    images[np.arange(8200), labels * 2] = 255
+    for name, kind, array in (("images-idx3", 3, images), ("labels-idx1", 1, labels)):
+        head = bytes((0, 0, 8, kind)) + np.array(array.shape, ">i4").tobytes()
+        (tmp_path / f"t10k-{name}-ubyte").write_bytes(head + array.tobytes())
+    script = Path(__file__).parents[1] / "benchmarks/training/mnist_10k.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, "--library", "mlpeak"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["accuracy"] == 1.0
+    assert result["seconds"] > 0

@@ -60,7 +60,7 @@ class Net:
         sizes: list[str] = []
         for size, run in groupby(self.sizes):
             count = len(list(run))
-            sizes += [f"{size}x{count}"] if count > 2 else [str(size)] * count
+            sizes += [f"{size}x{count}"] if count > 4 else [str(size)] * count
         return f"{self.name}: {'-'.join(sizes)} {self.activation}, {self.batch}"
 
     @property
