@@ -85,7 +85,10 @@ def _draw_group(
             _length(r, library, shows, peak) if library in r.timings else math.nan for r in results
         ]
         places = [i + (k - (len(libraries) - 1) / 2) * height for i in range(len(results))]
-        axes.barh(places, lengths, height, color=COLORS[library])
+        bars = axes.barh(places, lengths, height, color=COLORS[library])
+        if shows == "time":
+            names = ["" if math.isnan(length) else f"{length:.3g}" for length in lengths]
+            axes.bar_label(bars, names, padding=3)
     limits = [None if shows == "time" else _limit(r, peak) for r in results]
     for i, limit in enumerate(limits):
         if limit:
@@ -99,6 +102,7 @@ def _draw_group(
     axes.set_ylim(len(results) - 0.5, -0.5)
     if shows == "time":
         axes.set_xscale("log")
+        axes.margins(x=0.15)  # room for the numbers
     else:
         axes.set_xlim(left=0)
     axes.set_xlabel({"rate": unit, "share": "% of the FMA peak", "time": "us"}[shows])
