@@ -147,6 +147,9 @@ void tile_and_adam(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T*
                                      AdamParts<T, copies>(w, adam, strip));
 }
 
+// A parameter and its two states of this size each still come from L3.
+constexpr int64_t kNear = 4 * 1024 * 1024;
+
 /// Whether G's columns are copied into strips first: they are read once for each panel of X, and
 /// where G is large and its rows far apart each reading misses L1 and the TLB.
 template <class T>
@@ -172,6 +175,8 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   const bool pack_grad = strips_pay(w, (j1 - j0 + kPanel - 1) / kPanel);
   const bool pack_x = w.x_ld * int64_t(sizeof(T)) > 512 && rows > 2 * kRows;
   const bool is_adam = w.update && w.update->rule == Rule::adam;
+  // Between the steps of a tile a load from memory would hold the sums up.
+  const bool between = is_adam && w.out * w.in * int64_t(sizeof(T)) <= kNear;
   const Adam<T> adam(is_adam ? w.update->adam : AdamScalars<T>());
   const Strips strips(rows);
   if (pack_grad)
@@ -201,7 +206,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         const int64_t lda = pack_grad ? height : w.grad_ld;
         // sums of several blocks of the batch are all kept, else those of two strips
         T* const c = sums + (alone ? s % 2 * kRows : i) * kPanel;
-        if (waiting.rows && is_adam && vectors == kVectors && width == kPanel && alone &&
+        if (waiting.rows && between && vectors == kVectors && width == kPanel && alone &&
             height >= kRows - 1) {
           const auto run = w.backward ? (height == kRows ? tile_and_adam<T, kRows, true>
                                                          : tile_and_adam<T, kRows - 1, true>)
