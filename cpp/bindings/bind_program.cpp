@@ -51,10 +51,7 @@ void init_program(py::module_& m) {
       .def("set_profiling",
            [](PyProgram& self, bool on) { self.visit([&](auto& p) { p.set_profiling(on); }); })
       .def("profiled_steps",
-           [](PyProgram& self) { return self.visit([](auto& p) { return p.profiled_steps(); }); })
-      .def("set_block_rows", [](PyProgram& self, int64_t rows) {
-        self.visit([&](auto& p) { p.set_block_rows(rows); });
-      });
+           [](PyProgram& self) { return self.visit([](auto& p) { return p.profiled_steps(); }); });
   bind_program_layers(c);
   bind_program_losses(c);
   bind_program_norms(c);

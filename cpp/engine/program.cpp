@@ -241,8 +241,7 @@ void Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
   for (const auto& w : weights_) weight_bytes += w->out * w->in * int64_t(sizeof(T));
   constexpr int64_t kBlockBytes = 256 * 1024, kLargeWeights = 4 * 1024 * 1024;
   const int64_t least_rows = weight_bytes > kLargeWeights ? 128 : 48;
-  int64_t rows =
-      block_rows_ ? block_rows_ : std::max(least_rows, kBlockBytes / std::max<int64_t>(bytes, 1));
+  int64_t rows = std::max(least_rows, kBlockBytes / std::max<int64_t>(bytes, 1));
   plan.block = round_up(rows, plan.alignment);
   plan.units.assign(stages_.size(), {});
   plan.bounds.assign(stages_.size(), {});

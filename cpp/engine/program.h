@@ -110,7 +110,6 @@ class Program {
   /// Starts to measure the time in each instruction, from 0, or stops.
   void set_profiling(bool on);
   int64_t profiled_steps() const { return profiled_steps_; }
-  void set_block_rows(int64_t rows) { block_rows_ = rows; }
 
  private:
   struct Value {
@@ -177,7 +176,6 @@ class Program {
   int capacity_threads_ = 0;
   AlignedMemory memory_, integer_memory_, scratch_;
   Plan plans_[2];  // of the full batches and of the last one
-  int64_t block_rows_ = 0;
   bool profiling_ = false;
   std::vector<double> times_;  // by thread and line
   int64_t profiled_steps_ = 0;

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from mlpeak import _core, _random
-from mlpeak._tensor import Tensor
 from mlpeak._types import Array
 from mlpeak.compiler.capture import capture_forward, capture_training
 from mlpeak.compiler.fingerprint import fingerprint, same
@@ -145,20 +144,19 @@ def bind_training(
     model: Module,
     loss: Any,
     optimizer: Optimizer,
-    inputs: Sequence[Spec],
-    targets: Sequence[Spec],
+    specs: tuple[Sequence[Spec], Sequence[Spec]],
     weighted: bool,
     ignored: bool,
     options: Options,
 ) -> Bound:
-    """Return the program of one training step.
+    """Return the program of one training step; `specs` are those of inputs and of targets.
 
     Raises
     ------
     CompileError
         If the step cannot be compiled.
     """
-    graph = capture_training(model, loss, inputs, targets, weighted)
+    graph = capture_training(model, loss, *specs, weighted)
     updates = Updates(optimizer, {id(tensor) for tensor, _ in graph.gradients})
     if options.ema is not None:
         for param, _, _ in updates.members:
@@ -186,8 +184,3 @@ def bind_forward(model: Module, inputs: Sequence[Spec]) -> Bound:
     low = Lowering(capture_forward(model, inputs), model_dtype(model))
     low.run()
     return Bound(low, (model,), None, "", 1)
-
-
-def tensors_of(bound: Bound) -> list[Tensor]:
-    """Return the tensors whose memory a program uses."""
-    return [tensor for tensor, _ in bound._low.tensors.values()]

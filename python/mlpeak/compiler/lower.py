@@ -126,7 +126,6 @@ class Lowering:
         self.repeat = 1  # rows of a sample that what is emitted takes for rows of its own
         self.once = 0  # 1, 2: row instructions are emitted that run as a whole, on an array or rows
         self.prelude: list[Emit] = []
-        self.tail: list[Emit] = []
         self.loss = NOWHERE
         self.updated: list[Home] = []  # buffers that the step changes
         self.integer_parts: dict[int, tuple[Value, int, int]] = {}  # source, first column, how many
@@ -531,8 +530,6 @@ class Lowering:
             emit(program)
         program.set_repeat(1)
         program.set_once(0)
-        for emit in self.tail:
-            emit(program)
         if self.first_update_stage is not None:
             program.set_update_stage(self.first_update_stage)
         if self.graph.loss is not None:

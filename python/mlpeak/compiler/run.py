@@ -12,9 +12,13 @@ from mlpeak.compiler.bound import Bound, bind_forward, model_dtype
 from mlpeak.compiler.checks import check_integers, named
 from mlpeak.compiler.data import whole_arrays
 from mlpeak.compiler.errors import CompileError
+from mlpeak.compiler.kept import Kept
 from mlpeak.nn.module import Module
 
 __all__ = ["CompiledRun"]
+
+#: Programs that are kept.
+_KEPT = 4
 
 
 class CompiledRun:
@@ -30,7 +34,7 @@ class CompiledRun:
 
     def __init__(self, model: Module) -> None:
         self.model = model
-        self._kept: list[tuple[Any, Bound]] = []
+        self._kept = Kept(_KEPT)
         self._call: Any = None
 
     def __call__(self, x: Any, out: Array | None = None) -> Any:
@@ -111,21 +115,11 @@ class CompiledRun:
         return results[0] if bound.graph.single_output else tuple(results)
 
     def _bound(self, inputs: tuple[Array, ...]) -> Bound:
-        key = tuple(kind_of(a) for a in inputs)
-        for other, bound in self._kept:
-            if other == key and bound.is_current():
-                return bound
-        error: Exception | None = None
-        for specs, _ in interpretations(inputs, (), model_dtype(self.model)):
-            try:
-                bound = bind_forward(self.model, specs)
-            except (CompileError, TypeError, ValueError) as found:
-                error = error or found
-                continue
-            self._kept = [*self._kept[-3:], (key, bound)]
-            return bound
-        assert error is not None
-        raise error
+        return self._kept.find(
+            tuple(kind_of(a) for a in inputs),
+            interpretations(inputs, (), model_dtype(self.model)),
+            lambda specs: bind_forward(self.model, specs[0]),
+        )
 
 
 def _check_out(out: Array, results: list[Array]) -> None:

@@ -14,10 +14,10 @@ from mlpeak.compiler.callbacks import callbacks_of
 from mlpeak.compiler.checkpoint import PathLike, save
 from mlpeak.compiler.checks import check_integers, named
 from mlpeak.compiler.data import data_of
-from mlpeak.compiler.errors import CompileError
 from mlpeak.compiler.explain import explain
 from mlpeak.compiler.fit import Fit, Settings
 from mlpeak.compiler.history import History
+from mlpeak.compiler.kept import Kept
 from mlpeak.compiler.position import Position
 from mlpeak.compiler.updates import check_optimizer
 from mlpeak.nn.module import Module
@@ -55,7 +55,7 @@ class CompiledStep:
         check_optimizer(optimizer)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.options = Options(clip_norm, accumulate, ema)
-        self._kept: list[tuple[Any, Bound]] = []
+        self._kept = Kept(_KEPT)
         self._call: Any = None
         self.batch = 0
         self._current: Bound | None = None
@@ -142,24 +142,13 @@ class CompiledStep:
     ) -> Bound:
         """Return a program that fits, an old one or a new one."""
         self.flush()
-        key = kinds, ignored
-        for position, (other, bound) in enumerate(self._kept):
-            if other == key and bound.is_current():
-                self._kept.append(self._kept.pop(position))
-                return bound
-        error: Exception | None = None
-        for specs in interpretations(inputs, targets, model_dtype(self.model)):
-            try:
-                bound = bind_training(
-                    self.model, self.loss, self.optimizer, *specs, weighted, ignored, self.options
-                )
-            except (CompileError, TypeError, ValueError) as found:
-                error = error or found
-                continue
-            self._kept = [*self._kept[1 - _KEPT :], (key, bound)]
-            return bound
-        assert error is not None
-        raise error
+        return self._kept.find(
+            (kinds, ignored),
+            interpretations(inputs, targets, model_dtype(self.model)),
+            lambda specs: bind_training(
+                self.model, self.loss, self.optimizer, specs, weighted, ignored, self.options
+            ),
+        )
 
     @property
     def phase(self) -> int:
@@ -304,7 +293,7 @@ class CompiledStep:
 
     def flush(self) -> None:
         """Enter the updates made into the optimizer's state; the optimizer asks for it."""
-        for _, bound in self._kept:
+        for bound in self._kept:
             if bound.updates is not None:
                 bound.updates.commit(bound.step.updates)
 
