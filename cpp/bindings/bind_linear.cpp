@@ -21,6 +21,20 @@ Activation activation_named(Arg arg, const std::string& name) {
   return found->id;
 }
 
+/// The precision of a product of arrays of `dtype`; None is native.
+Precision precision_of(const char* function, py::handle name, DType dtype) {
+  if (!given(name)) return Precision::native;
+  const Arg arg{function, "precision"};
+  if (!py::isinstance<py::str>(name))
+    type_error(arg,
+               std::string("is ") + Py_TYPE(name.ptr())->tp_name + "; expected 'bf16' or None");
+  const std::string text = name.cast<std::string>();
+  if (text != "bf16") value_error(arg, "is '" + text + "'; expected 'bf16' or None");
+  if (dtype != DType::f32)
+    value_error(arg, "is 'bf16' for float64 arrays; expected None, or float32 arrays");
+  return Precision::bf16;
+}
+
 constexpr char kWeightLayout[] = "(out_features, in_features)";
 
 template <class T>
@@ -30,7 +44,7 @@ MatrixView<T> view(const In& x, bool transpose) {
 }
 
 py::array matmul(py::handle a_object, py::handle b_object, bool transpose_a, bool transpose_b,
-                 py::handle out_object) {
+                 py::handle out_object, py::handle precision_name) {
   const char* function = "matmul";
   In a({function, "a"}, a_object);
   In b({function, "b"}, b_object, a);
@@ -41,6 +55,7 @@ py::array matmul(py::handle a_object, py::handle b_object, bool transpose_a, boo
   if (b.shape[transpose_b ? 1 : 0] != k)
     value_error(b.arg, "has shape " + b.shape.text() + "; expected " +
                            (transpose_b ? "(n, k)" : "(k, n)") + " with k = " + std::to_string(k));
+  const Precision precision = precision_of(function, precision_name, a.dtype);
   Out out({function, "out"}, out_object, a.dtype, {m, n});
   out.must_not_overlap(a).must_not_overlap(b);
   with_dtype(a.dtype, [&](auto tag) {
@@ -48,7 +63,7 @@ py::array matmul(py::handle a_object, py::handle b_object, bool transpose_a, boo
     const MatrixView<T> left = view<T>(a, transpose_a), right = view<T>(b, transpose_b);
     T* c = out.data<T>();
     py::gil_scoped_release release;
-    gemm(m, n, k, left, right, c, n);
+    gemm(m, n, k, left, right, c, n, {}, precision);
   });
   return out.array;
 }
@@ -64,22 +79,27 @@ struct Packed {
   int64_t in() const {
     return std::visit([](const auto& w) { return w.in(); }, weight);
   }
+  Precision precision() const {
+    return std::visit([](const auto& w) { return w.precision(); }, weight);
+  }
   const Tier& tier() const {
     return std::visit([](const auto& w) -> const Tier& { return w.tier(); }, weight);
   }
 };
 
-Packed pack(py::handle w_object) {
+Packed pack(py::handle w_object, py::handle precision_name) {
   In w({"pack", "w"}, w_object);
   w.expect_ndim(2, kWeightLayout);
+  const Precision precision = precision_of("pack", precision_name, w.dtype);
   return with_dtype(w.dtype, [&](auto tag) {
     using T = decltype(tag);
-    return Packed{PackedWeight<T>(w.shape[0], w.shape[1], w.data<T>())};
+    return Packed{PackedWeight<T>(w.shape[0], w.shape[1], w.data<T>(), precision)};
   });
 }
 
 py::array linear(py::handle x_object, py::handle w_object, py::handle b_object,
-                 const std::string& activation_name, py::handle out_object, py::handle pre_object) {
+                 const std::string& activation_name, py::handle out_object, py::handle pre_object,
+                 py::handle precision_name) {
   const char* function = "linear";
   const Arg w_arg{function, "w"};
   const Activation activation = activation_named({function, "activation"}, activation_name);
@@ -87,6 +107,7 @@ py::array linear(py::handle x_object, py::handle w_object, py::handle b_object,
   x.expect_ndim(2, "(batch, in_features)");
   const int64_t batch = x.shape[0], in = x.shape[1];
 
+  const Precision precision = precision_of(function, precision_name, x.dtype);
   const Packed* packed = nullptr;
   std::optional<In> w;
   int64_t out_features;
@@ -99,6 +120,10 @@ py::array linear(py::handle x_object, py::handle w_object, py::handle b_object,
     if (packed->in() != in)
       value_error(w_arg, "has shape " + Shape{out_features, packed->in()}.text() + "; expected " +
                              kWeightLayout + " = " + Shape{out_features, in}.text());
+    if (packed->precision() != precision)
+      value_error({function, "precision"}, std::string("is not that of w, packed with ") +
+                                               (precision == Precision::bf16 ? "None" : "'bf16'") +
+                                               "; expected the same as for pack");
     if (&packed->tier() != &current_tier())
       value_error(w_arg, std::string("was packed on tier ") + packed->tier().name +
                              "; expected one packed on " + current_tier().name);
@@ -138,15 +163,16 @@ py::array linear(py::handle x_object, py::handle w_object, py::handle b_object,
                                 b ? b->data<T>() : nullptr,
                                 activation,
                                 out.data<T>(),
-                                pre ? pre->data<T>() : nullptr};
+                                pre ? pre->data<T>() : nullptr,
+                                precision};
     py::gil_scoped_release release;
     linear_forward(call);
   });
   return out.array;
 }
 
-py::array linear_backward_input(py::handle grad_object, py::handle w_object,
-                                py::handle out_object) {
+py::array linear_backward_input(py::handle grad_object, py::handle w_object, py::handle out_object,
+                                py::handle precision_name) {
   const char* function = "linear_backward_input";
   In g({function, "grad_output"}, grad_object);
   In w({function, "w"}, w_object, g);
@@ -154,6 +180,7 @@ py::array linear_backward_input(py::handle grad_object, py::handle w_object,
   w.expect_ndim(2, kWeightLayout);
   const int64_t batch = g.shape[0], out_features = g.shape[1], in = w.shape[1];
   w.expect_shape({out_features, in}, kWeightLayout);
+  const Precision precision = precision_of(function, precision_name, g.dtype);
   Out out({function, "out"}, out_object, g.dtype, {batch, in});
   out.must_not_overlap(g).must_not_overlap(w);
   with_dtype(g.dtype, [&](auto tag) {
@@ -161,13 +188,13 @@ py::array linear_backward_input(py::handle grad_object, py::handle w_object,
     const MatrixView<T> left = view<T>(g, false), right = view<T>(w, false);
     T* c = out.data<T>();
     py::gil_scoped_release release;
-    gemm(batch, in, out_features, left, right, c, in);
+    gemm(batch, in, out_features, left, right, c, in, {}, precision);
   });
   return out.array;
 }
 
-py::array linear_backward_weight(py::handle grad_object, py::handle x_object,
-                                 py::handle out_object) {
+py::array linear_backward_weight(py::handle grad_object, py::handle x_object, py::handle out_object,
+                                 py::handle precision_name) {
   const char* function = "linear_backward_weight";
   In g({function, "grad_output"}, grad_object);
   In x({function, "x"}, x_object, g);
@@ -175,6 +202,7 @@ py::array linear_backward_weight(py::handle grad_object, py::handle x_object,
   x.expect_ndim(2, "(batch, in_features)");
   const int64_t batch = g.shape[0], out_features = g.shape[1], in = x.shape[1];
   x.expect_shape({batch, in}, "(batch, in_features)");
+  const Precision precision = precision_of(function, precision_name, g.dtype);
   Out out({function, "out"}, out_object, g.dtype, {out_features, in});
   out.must_not_overlap(g).must_not_overlap(x);
   with_dtype(g.dtype, [&](auto tag) {
@@ -182,7 +210,7 @@ py::array linear_backward_weight(py::handle grad_object, py::handle x_object,
     const MatrixView<T> left = view<T>(g, true), right = view<T>(x, false);
     T* c = out.data<T>();
     py::gil_scoped_release release;
-    gemm(out_features, in, batch, left, right, c, in);
+    gemm(out_features, in, batch, left, right, c, in, {}, precision);
   });
   return out.array;
 }
@@ -204,7 +232,8 @@ py::array linear_backward_bias(py::handle grad_object, py::handle out_object) {
 }
 
 py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handle w_object,
-                          py::handle saved_object, const std::string& activation_name) {
+                          py::handle saved_object, const std::string& activation_name,
+                          py::handle precision_name) {
   const char* function = "linear_backward";
   const Activation activation = activation_named({function, "activation"}, activation_name);
   In g({function, "grad_output"}, grad_object);
@@ -216,6 +245,7 @@ py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handl
   const int64_t batch = g.shape[0], out_features = g.shape[1], in = x.shape[1];
   x.expect_shape({batch, in}, "(batch, in_features)");
   w.expect_shape({out_features, in}, kWeightLayout);
+  const Precision precision = precision_of(function, precision_name, g.dtype);
   std::unique_ptr<In> saved;
   if (given(saved_object)) {
     saved = std::make_unique<In>(Arg{function, "saved"}, saved_object, g);
@@ -243,7 +273,8 @@ py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handl
                            grad_z.data<T>(),
                            grad_x.data<T>(),
                            grad_w.data<T>(),
-                           grad_b.data<T>()};
+                           grad_b.data<T>(),
+                           precision};
     py::gil_scoped_release release;
     linear_backward(call);
   });
@@ -256,7 +287,7 @@ void init_linear(py::module_& m) {
   using py::arg;
   const py::none none;
   m.def("matmul", &matmul, arg("a"), arg("b"), arg("transpose_a") = false,
-        arg("transpose_b") = false, arg("out") = none);
+        arg("transpose_b") = false, arg("out") = none, arg("precision") = none);
   py::class_<Packed>(m, "PackedWeight", "A weight packed by `mlpeak.kernels.pack`.")
       .def_property_readonly("shape",
                              [](const Packed& p) { return py::make_tuple(p.out(), p.in()); })
@@ -266,16 +297,16 @@ void init_linear(py::module_& m) {
         return "PackedWeight(shape=" + Shape{p.out(), p.in()}.text() +
                ", dtype=" + dtype_name(p.dtype()) + ")";
       });
-  m.def("pack", &pack, arg("w"));
+  m.def("pack", &pack, arg("w"), arg("precision") = none);
   m.def("linear", &linear, arg("x"), arg("w"), arg("b") = none, arg("activation") = "identity",
-        arg("out") = none, arg("pre") = none);
+        arg("out") = none, arg("pre") = none, arg("precision") = none);
   m.def("linear_backward_input", &linear_backward_input, arg("grad_output"), arg("w"),
-        arg("out") = none);
+        arg("out") = none, arg("precision") = none);
   m.def("linear_backward_weight", &linear_backward_weight, arg("grad_output"), arg("x"),
-        arg("out") = none);
+        arg("out") = none, arg("precision") = none);
   m.def("linear_backward_bias", &linear_backward_bias, arg("grad_output"), arg("out") = none);
   m.def("linear_backward", &linear_backward, arg("grad_output"), arg("x"), arg("w"),
-        arg("saved") = none, arg("activation") = "identity");
+        arg("saved") = none, arg("activation") = "identity", arg("precision") = none);
 }
 
 }  // namespace bindings

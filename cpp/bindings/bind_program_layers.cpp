@@ -21,9 +21,11 @@ ActivationCall activation_call(const std::string& name, const std::vector<double
   return call;
 }
 
-int weight(PyProgram& program, int value, int64_t out, int64_t in, bool forward, bool backward) {
+int weight(PyProgram& program, int value, int64_t out, int64_t in, bool forward, bool backward,
+           const std::string& precision) {
   return program.visit([&](auto& p) {
-    p.add_weight(value, out, in, forward, backward);
+    p.add_weight(value, out, in, forward, backward,
+                 precision == "bf16" ? Precision::bf16 : Precision::native);
     return p.weight_count() - 1;
   });
 }
@@ -118,7 +120,8 @@ void batch_number(PyProgram& program, int out, double scale, int power, double d
 }  // namespace
 
 void bind_program_layers(ProgramClass& c) {
-  c.def("weight", &weight)
+  c.def("weight", &weight, py::arg("value"), py::arg("out"), py::arg("into"), py::arg("forward"),
+        py::arg("backward"), py::arg("precision") = "fp32")
       .def("linear", &linear)
       .def("linear_backward_input", &linear_backward_input)
       .def("linear_backward_weight", &linear_backward_weight)

@@ -20,8 +20,9 @@ Work product(double m, double n, double k) {
   return {flops, (m * k + n * k + m * n) * sizeof(T), flops / 2 * kMultiplyAdd * sizeof(T) / 4};
 }
 
-std::string shape(int64_t out, int64_t in) {
-  return std::to_string(in) + " -> " + std::to_string(out);
+std::string shape(int64_t out, int64_t in, Precision precision) {
+  const char* suffix = precision == Precision::bf16 ? " bf16" : "";
+  return std::to_string(in) + " -> " + std::to_string(out) + suffix;
 }
 
 }  // namespace
@@ -29,21 +30,27 @@ std::string shape(int64_t out, int64_t in) {
 // ---- weight -------------------------------------------------------------------------------------
 
 template <class T>
-Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backward)
-    : value(value), out(out), in(in), has_forward_(forward), has_backward_(backward) {
-  const auto& gemm = kernels<T>().gemm;
+Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backward,
+                  Precision precision)
+    : value(value),
+      out(out),
+      in(in),
+      precision(precision),
+      has_forward_(forward),
+      has_backward_(backward) {
+  const auto& gemm = kernels<T>().products(precision);
   if (forward) forward_ = AlignedMemory(size_t(gemm.packed_size(out, in)) * sizeof(T));
   if (backward) backward_ = AlignedMemory(size_t(gemm.packed_size(in, out)) * sizeof(T));
 }
 
 template <class T>
 void Weight<T>::pack_forward(const T* weight) {
-  if (has_forward_) kernels<T>().gemm.pack(out, in, {weight, 1, in}, forward());
+  if (has_forward_) kernels<T>().products(precision).pack(out, in, {weight, 1, in}, forward());
 }
 
 template <class T>
 void Weight<T>::pack_backward(const T* weight) {
-  if (has_backward_) kernels<T>().gemm.pack(in, out, {weight, in, 1}, backward());
+  if (has_backward_) kernels<T>().products(precision).pack(in, out, {weight, in, 1}, backward());
 }
 
 template <class T>
@@ -61,14 +68,16 @@ void Linear<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
   epilogue.pre = pre.value < 0 ? nullptr : row(frame, pre, begin);
   epilogue.activation = activation.id;
   epilogue.params = activation.params;
-  kernels<T>().gemm.multiply_packed(
-      end - begin, y.columns, x.columns, {row(frame, x, begin), x.ld, 1},
-      {weight->forward(), y.columns, 0}, row(frame, y, begin), y.ld, epilogue, frame.scratch);
+  kernels<T>()
+      .products(weight->precision)
+      .multiply_packed(end - begin, y.columns, x.columns, {row(frame, x, begin), x.ld, 1},
+                       {weight->forward(), y.columns, 0}, row(frame, y, begin), y.ld, epilogue,
+                       frame.scratch);
 }
 
 template <class T>
 std::string Linear<T>::text() const {
-  std::string s = "linear " + shape(weight->out, weight->in);
+  std::string s = "linear " + shape(weight->out, weight->in, weight->precision);
   if (bias >= 0) s += " + bias";
   if (activation.id != Activation::identity) s += std::string(" + ") + info(activation.id).name;
   return s;
@@ -83,7 +92,7 @@ Work Linear<T>::work(int64_t batch) const {
 
 template <class T>
 int64_t Linear<T>::scratch(int64_t rows, int64_t) const {
-  return kernels<T>().gemm.workspace_size(rows, y.columns, x.columns);
+  return kernels<T>().products(weight->precision).workspace_size(rows, y.columns, x.columns);
 }
 
 // ---- gradient of x ------------------------------------------------------------------------------
@@ -97,15 +106,17 @@ void LinearBackwardInput<T>::run(const Frame<T>& frame, int64_t begin, int64_t e
     epilogue.saved = row(frame, saved, begin);
     epilogue.saved_ld = saved.ld;
   }
-  kernels<T>().gemm.multiply_packed(end - begin, grad_x.columns, grad.columns,
-                                    {row(frame, grad, begin), grad.ld, 1},
-                                    {weight->backward(), grad_x.columns, 0},
-                                    row(frame, grad_x, begin), grad_x.ld, epilogue, frame.scratch);
+  kernels<T>()
+      .products(weight->precision)
+      .multiply_packed(end - begin, grad_x.columns, grad.columns,
+                       {row(frame, grad, begin), grad.ld, 1},
+                       {weight->backward(), grad_x.columns, 0}, row(frame, grad_x, begin),
+                       grad_x.ld, epilogue, frame.scratch);
 }
 
 template <class T>
 std::string LinearBackwardInput<T>::text() const {
-  std::string s = "linear_backward_input " + shape(weight->in, weight->out);
+  std::string s = "linear_backward_input " + shape(weight->in, weight->out, weight->precision);
   if (saved.value >= 0) s += std::string(" + ") + info(activation.id).backward_name;
   return s;
 }
@@ -119,7 +130,9 @@ Work LinearBackwardInput<T>::work(int64_t batch) const {
 
 template <class T>
 int64_t LinearBackwardInput<T>::scratch(int64_t rows, int64_t) const {
-  return kernels<T>().gemm.workspace_size(rows, grad_x.columns, grad.columns);
+  return kernels<T>()
+      .products(weight->precision)
+      .workspace_size(rows, grad_x.columns, grad.columns);
 }
 
 // ---- gradient of W ------------------------------------------------------------------------------
@@ -182,13 +195,15 @@ void LinearBackwardWeight<T>::run(const Frame<T>& frame, int64_t unit) const {
     w.backward = weight->backward();
   }
   const int64_t o = unit % parts.down * parts.rows, j = unit / parts.down * parts.columns;
-  kernels<T>().weights.gradient(w, o, std::min(w.out, o + parts.rows), j,
-                                std::min(w.in, j + parts.columns), frame.scratch);
+  kernels<T>()
+      .gradients(weight->precision)
+      .gradient(w, o, std::min(w.out, o + parts.rows), j, std::min(w.in, j + parts.columns),
+                frame.scratch);
 }
 
 template <class T>
 std::string LinearBackwardWeight<T>::text() const {
-  return "linear_backward_weight " + shape(weight->out, weight->in) +
+  return "linear_backward_weight " + shape(weight->out, weight->in, weight->precision) +
          (destination.group < 0 ? "" : " + update");
 }
 
@@ -201,7 +216,9 @@ Work LinearBackwardWeight<T>::work(int64_t batch) const {
 
 template <class T>
 int64_t LinearBackwardWeight<T>::scratch(int64_t, int64_t batch) const {
-  return kernels<T>().weights.workspace_size(batch, Parts<T>(weight->out, weight->in).rows);
+  return kernels<T>()
+      .gradients(weight->precision)
+      .workspace_size(batch, Parts<T>(weight->out, weight->in).rows);
 }
 
 // ---- gradient of b ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 
 #include "engine/instruction.h"
 #include "mlpeak/activation.h"
+#include "mlpeak/precision.h"
 #include "runtime/arena.h"
 
 namespace mlpeak {
@@ -23,7 +24,7 @@ template <class T>
 class Weight {
  public:
   /// `value` is the weight as the user sees it. Throws std::bad_alloc.
-  Weight(int value, int64_t out, int64_t in, bool forward, bool backward);
+  Weight(int value, int64_t out, int64_t in, bool forward, bool backward, Precision precision);
   /// Packs both copies again, after the weight was changed from outside.
   void pack(const T* weight);
   void pack_forward(const T* weight);
@@ -31,6 +32,7 @@ class Weight {
 
   const int value;
   const int64_t out, in;
+  const Precision precision;  // of the layer's three products
   T* forward() const { return static_cast<T*>(forward_.data()); }
   T* backward() const { return static_cast<T*>(backward_.data()); }
   bool has_backward() const { return has_backward_; }

@@ -87,8 +87,9 @@ int Program<T>::add_integers(int64_t columns) {
 }
 
 template <class T>
-Weight<T>* Program<T>::add_weight(int value, int64_t out, int64_t in, bool forward, bool backward) {
-  weights_.push_back(std::make_unique<Weight<T>>(value, out, in, forward, backward));
+Weight<T>* Program<T>::add_weight(int value, int64_t out, int64_t in, bool forward, bool backward,
+                                  Precision precision) {
+  weights_.push_back(std::make_unique<Weight<T>>(value, out, in, forward, backward, precision));
   return weights_.back().get();
 }
 

@@ -59,7 +59,8 @@ class Program {
   /// An array that stands once for each batch size: made by early instructions, from constants and
   /// the batch size alone, before the steps run.
   int add_early(int64_t size);
-  Weight<T>* add_weight(int value, int64_t out, int64_t in, bool forward, bool backward);
+  Weight<T>* add_weight(int value, int64_t out, int64_t in, bool forward, bool backward,
+                        Precision precision);
   Weight<T>* weight(int index) const { return weights_[size_t(index)].get(); }
   int weight_count() const { return int(weights_.size()); }
   /// Instructions run in the order of stages; in a stage, rows first and whole ones after a

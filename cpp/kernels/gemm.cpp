@@ -50,53 +50,63 @@ struct Finish {
   }
 };
 
-template <class T>
+template <class E>
 int64_t packed_b_size(int64_t n, int64_t k) {
-  return round_up(smaller(n, kBlockColumns), kColumns<T>) * block_depth(k);
+  return round_up(smaller(n, kBlockColumns), kColumns<E>) * block_depth(steps_of<E>(k));
 }
 
-template <class T>
+template <class E>
+int64_t packed_a_size(int64_t m, int64_t k) {
+  return round_up(smaller(m, kBlockRows) * block_depth(steps_of<E>(k)) + kPackSlack, 16);
+}
+
+/// Packed B, packed A and, for pairs, the block of either that was rounded last.
+template <class E>
 int64_t workspace_size(int64_t m, int64_t n, int64_t k) {
-  return packed_b_size<T>(n, k) + smaller(m, kBlockRows) * block_depth(k) + kPackSlack;
+  const int64_t widest = smaller(m > n ? m : n, kBlockColumns);
+  const int64_t rounded = kDepth<E> > 1 ? widest * block_depth(steps_of<E>(k)) : 0;
+  return packed_b_size<E>(n, k) + packed_a_size<E>(m, k) + rounded;
 }
 
 /// Where the panels of one block of B stand: panel j begins at data + j * step, its rows are ld
 /// apart.
-template <class T>
+template <class E>
 struct Block {
-  const T* data;
+  const E* data;
   int64_t step, ld;
 };
 
 /// Where the rows of a block of A stand: packed in strips, or as they are.
-template <class T>
+template <class E>
 struct RowSource {
-  const T* data;
+  const E* data;
   int64_t row, col;
   bool packed;
 
-  const T* at(int64_t i, int64_t kc) const { return data + (packed ? i * kc : i * row); }
+  const E* at(int64_t i, int64_t kc) const { return data + (packed ? i * kc : i * row); }
   int64_t row_stride() const { return packed ? 1 : row; }
   int64_t step(int rows) const { return packed ? rows : col; }
 };
 
-template <class T>
+template <class E, class T = Sum<E>>
 void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const MatrixView<T>* b,
                   const PackedPanels<T>* packed, T* c, int64_t ldc, const Epilogue<T>& epilogue,
                   T* workspace) {
-  constexpr int64_t kPanel = kColumns<T>;
-  constexpr int64_t kLanes = Vec<T>::kLanes;
-  const int64_t depth = block_depth(k);
-  T* const packed_b = workspace;
-  T* const packed_a = workspace + packed_b_size<T>(n, k);
+  constexpr int64_t kPanel = kColumns<E>;
+  constexpr int64_t kLanes = Vec<E>::kLanes;
+  const int64_t steps = steps_of<E>(k);
+  const int64_t depth = block_depth(steps);
+  E* const packed_b = reinterpret_cast<E*>(workspace);
+  E* const packed_a = packed_b + packed_b_size<E>(n, k);
+  E* const rounded = packed_a + packed_a_size<E>(m, k);
   // A strip of A is read once for each panel of B, so packing it pays from the third panel on, and
   // only where it is not read along adjacent elements or its rows are a page apart: many such rows
   // fall on few sets of the caches. A panel of B is read once for each strip of A.
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
-  const bool pack_b = b && (b->col != 1 || m > 2 * kRows);
+  const bool pack_b = b && (b->col != 1 || m > 2 * kRows || kDepth<E> > 1);
   // Panels of a packed B beyond L2 come from L3, slowly where a strip waits for them.
-  const bool fetch = packed && n * k * int64_t(sizeof(T)) > kLevel2;
+  const bool fetch = packed && n * steps * int64_t(sizeof(E)) > kLevel2;
   const int64_t blocks = (m + kBlockRows - 1) / kBlockRows;
   const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
   const Finish<T> finish(epilogue);
@@ -106,33 +116,41 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
     const int64_t edge = nc / kPanel * kPanel;  // the first column of the incomplete panel, if any
     int64_t pc = 0;
     do {  // once even for k = 0: C is then epilogue(0)
-      const int64_t kc = smaller(depth, k - pc);
-      Block<T> full{packed_b, kc, kPanel};
-      Block<T> rest = full;
+      const int64_t kc = smaller(depth, steps - pc);
+      const int64_t first_k = pc * kDepth<E>, count_k = smaller(kc * kDepth<E>, k - first_k);
+      const bool last_block = pc + kc >= steps;
+      Block<E> full{packed_b, kc, kPanel};
+      Block<E> rest = full;
       if (packed) {
-        full.data =
-            packed->data + pc * round_up(packed->columns, kPanel) + (packed->first + jc) * kc;
+        full.data = reinterpret_cast<const E*>(packed->data) +
+                    pc * round_up(packed->columns, kPanel) + (packed->first + jc) * kc;
         rest = full;
       } else {
-        const T* block_b = b->data + pc * b->row + jc * b->col;
+        // the block's transpose, whose rows run along k
+        const T* corner = b->data + first_k * b->row + jc * b->col;
+        const auto block = operand(MatrixView<T>{corner, b->col, b->row}, nc, count_k, rounded);
         if (pack_b) {
-          pack_panels(kc, nc, block_b, b->row, b->col, packed_b);
+          pack_panels(kc, nc, block.data, block.col, block.row, packed_b);
         } else {
-          full = {block_b, 1, b->row};
+          full = {block.data, 1, block.col};
           if (edge < nc)
-            pack_panels(kc, nc - edge, block_b + edge, b->row, b->col, packed_b + edge * kc);
+            pack_panels(kc, nc - edge, block.data + edge, block.col, block.row,
+                        packed_b + edge * kc);
         }
       }
 
       for (int64_t ic = 0; ic < m; ic += height) {
         const int64_t mc = smaller(height, m - ic);
-        const T* block_a = a.data + ic * a.row + pc * a.col;
-        if (pack_a) pack_strips(mc, kc, block_a, a.row, a.col, packed_a);
+        const auto block_a =
+            operand(MatrixView<T>{a.data + ic * a.row + first_k * a.col, a.row, a.col}, mc, count_k,
+                    rounded);
+        if (pack_a) pack_strips(mc, kc, block_a.data, block_a.row, block_a.col, packed_a);
         const Strips strips(mc);
-        const RowSource<T> source{pack_a ? packed_a : block_a, a.row, a.col, pack_a};
+        const RowSource<E> source{pack_a ? packed_a : block_a.data, block_a.row, block_a.col,
+                                  pack_a};
 
         for (int64_t j = 0; j < nc;) {
-          const Block<T>& block = j < edge ? full : rest;
+          const Block<E>& block = j < edge ? full : rest;
           const bool wide = m <= kWideRows && j + 2 * kPanel <= edge;
           const int64_t width = wide ? 2 * kPanel : smaller(kPanel, nc - j);
           const int vectors = int((width + kLanes - 1) / kLanes);
@@ -143,61 +161,72 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
             const int rows = strips.rows(s);
             T* corner = c + (ic + i) * ldc + jc + j;
             const TileEnd<T> tile_end = finish.tile(ic + i, jc + j);
-            const TileEnd<T>* const end = finish.in_tile && pc + kc >= k ? &tile_end : nullptr;
+            const TileEnd<T>* const end = finish.in_tile && last_block ? &tile_end : nullptr;
             if (fetch && rows >= kRows - 1 && vectors == kVectors && whole && !wide) {
               // each strip fetches its part of the panel that comes next
-              const int64_t part = kc * kPanel * int64_t(sizeof(T)) / strips.count;
-              const auto run = rows == kRows ? fetching_tile<T, kRows, kVectors>
-                                             : fetching_tile<T, kRows - 1, kVectors>;
+              const int64_t part = kc * kPanel * int64_t(sizeof(E)) / strips.count;
+              const auto run = rows == kRows ? fetching_tile<E, kRows, kVectors>
+                                             : fetching_tile<E, kRows - 1, kVectors>;
               run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
                   block.data + j * block.step, block.ld, corner, ldc, pc == 0, end,
                   reinterpret_cast<const char*>(block.data + (j + kPanel) * block.step) + s * part,
                   part / kc);
               continue;
             }
-            const auto run = wide ? kTiles<T>.wide[rows] : kTiles<T>.of[whole][rows][vectors];
+            const auto run = wide ? kTiles<E>.wide[rows] : kTiles<E>.of[whole][rows][vectors];
             run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
                 block.data + j * block.step, block.ld, kPanel * block.step, corner, ldc, last,
                 pc == 0, end);
           }
           j += width;
         }
-        if (finish.over_rows && pc + kc >= k) finish.rows(ic, mc, jc, nc, c, ldc);
+        if (finish.over_rows && last_block) finish.rows(ic, mc, jc, nc, c, ldc);
       }
       pc += depth;
-    } while (pc < k);
+    } while (pc < steps);
   }
 }
 
-template <class T>
+template <class E, class T = Sum<E>>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
               const Epilogue<T>& epilogue, T* workspace) {
-  multiply_any<T>(m, n, k, a, &b, nullptr, c, ldc, epilogue, workspace);
+  const Subnormals<E> subnormals;
+  multiply_any<E, T>(m, n, k, a, &b, nullptr, c, ldc, epilogue, workspace);
 }
 
-template <class T>
+template <class E, class T = Sum<E>>
 void multiply_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
                      int64_t ldc, const Epilogue<T>& epilogue, T* workspace) {
-  multiply_any<T>(m, n, k, a, nullptr, &b, c, ldc, epilogue, workspace);
+  const Subnormals<E> subnormals;
+  multiply_any<E, T>(m, n, k, a, nullptr, &b, c, ldc, epilogue, workspace);
 }
 
-template <class T>
+template <class E>
 int64_t packed_size(int64_t n, int64_t k) {
-  return round_up(n, kColumns<T>) * k;
+  return round_up(n, kColumns<E>) * steps_of<E>(k);
 }
 
-template <class T>
+template <class E, class T = Sum<E>>
 void pack(int64_t n, int64_t k, MatrixView<T> b, T* out) {
-  const int64_t depth = block_depth(k);
-  for (int64_t pc = 0; pc < k; pc += depth)
-    pack_panels(smaller(depth, k - pc), n, b.data + pc * b.row, b.row, b.col,
-                out + pc * round_up(n, kColumns<T>));
+  const int64_t steps = steps_of<E>(k), depth = block_depth(steps),
+                stride = round_up(n, kColumns<E>);
+  E* const packed = reinterpret_cast<E*>(out);
+  for (int64_t pc = 0; pc < steps; pc += depth) {
+    const int64_t kc = smaller(depth, steps - pc), first_k = pc * kDepth<E>;
+    for (int64_t j = 0; j < n; j += kColumns<E>) {
+      alignas(64) E rounded[kDepth<E> > 1 ? kMaxDepth * kColumns<E> : 1];
+      const int64_t width = smaller(int64_t(kColumns<E>), n - j);
+      const auto block = operand(MatrixView<T>{b.data + first_k * b.row + j * b.col, b.col, b.row},
+                                 width, smaller(kc * kDepth<E>, k - first_k), rounded);
+      pack_panels(kc, width, block.data, block.col, block.row, packed + pc * stride + j * kc);
+    }
+  }
 }
 
-template <class T>
+template <class E, class T = Sum<E>>
 GemmKernels<T> gemm_kernels() {
-  return {multiply<T>, multiply_packed<T>, workspace_size<T>, pack<T>, packed_size<T>,
-          kRows,       kColumns<T>};
+  return {multiply<E>, multiply_packed<E>, workspace_size<E>, pack<E>, packed_size<E>,
+          kRows,       kColumns<E>};
 }
 
 }  // namespace
@@ -205,6 +234,7 @@ GemmKernels<T> gemm_kernels() {
 void register_gemm(KernelTable& table) {
   table.f32.gemm = gemm_kernels<float>();
   table.f64.gemm = gemm_kernels<double>();
+  table.f32.gemm_bf16 = gemm_kernels<Pair>();
 }
 
 }  // namespace MLPEAK_TIER

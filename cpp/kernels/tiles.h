@@ -7,6 +7,7 @@
 #pragma once
 
 #include "mlpeak/kernels/gemm.h"
+#include "simd/pairs.h"
 #include "simd/transpose.h"
 #include "simd/vec.h"
 
@@ -24,8 +25,19 @@ constexpr int kRows = 2, kVectors = 4;
 
 constexpr int kWideRows = 2;  // 2 x 8 sums + 8 of B + 1 of A = 25 registers
 
-template <class T>
-constexpr int kColumns = kVectors * Vec<T>::kLanes;
+template <class E>
+constexpr int kColumns = kVectors * Vec<E>::kLanes;
+
+// E is what a product multiplies, a step of k at a time: a float, a double, or a Pair of bf16 that
+// holds two elements of k. Sum<E> is what it adds up and what C holds.
+template <class E>
+constexpr int64_t kDepth = 1;
+template <>
+constexpr int64_t kDepth<Pair> = 2;
+template <class E>
+int64_t steps_of(int64_t k) {
+  return (k + kDepth<E> - 1) / kDepth<E>;
+}
 
 // A block of k is at most this deep: a panel of B (kMaxDepth x kColumns, 20 KiB on AVX2) and a
 // strip of A (kRows x kMaxDepth, 8 KiB) share L1 while a strip's tiles run.
@@ -105,8 +117,8 @@ struct Fetch {
 /// next panel, which begins `panel` elements further. Unless `full`, the last register of each row
 /// of C is masked: on AVX2 a masked store costs ten plain ones. `end` is null but for the last
 /// block of k.
-template <class T, int rows, int vectors, bool full, class Meanwhile>
-MLPEAK_INLINE void tile_with(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
+template <class E, int rows, int vectors, bool full, class Meanwhile, class T = Sum<E>>
+MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b,
                              int64_t ldb, int64_t panel, T* c, int64_t ldc, Mask<T> last,
                              bool first_block, const TileEnd<T>* end, Meanwhile meanwhile) {
   constexpr int kWidth = Vec<T>::kLanes;
@@ -122,13 +134,13 @@ MLPEAK_INLINE void tile_with(int64_t k, const T* a, int64_t a_row, int64_t a_col
                                             : load(c + i * ldc + v * kWidth, last);
     }
   const auto step = [&]() MLPEAK_LAMBDA_INLINE {
-    Vec<T> line[vectors];
+    Vec<E> line[vectors];
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v)
       line[v] = load(b + (v < kVectors ? v * kWidth : panel + (v - kVectors) * kWidth));
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const Vec<T> x = set1(a[i * a_row]);
+      const Vec<E> x = set1(a[i * a_row]);
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
     }
@@ -186,38 +198,38 @@ MLPEAK_INLINE void tile_with(int64_t k, const T* a, int64_t a_row, int64_t a_col
     }
 }
 
-template <class T, int rows, int vectors, bool full>
-void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+template <class E, int rows, int vectors, bool full, class T = Sum<E>>
+void tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
           int64_t panel, T* c, int64_t ldc, Mask<T> last, bool first_block, const TileEnd<T>* end) {
-  tile_with<T, rows, vectors, full>(k, a, a_row, a_col, b, ldb, panel, c, ldc, last, first_block,
+  tile_with<E, rows, vectors, full>(k, a, a_row, a_col, b, ldb, panel, c, ldc, last, first_block,
                                     end, Nothing());
 }
 
 /// A tile of whole registers that fetches `advance` bytes a step of k from `fetch` on.
-template <class T, int rows, int vectors>
-void fetching_tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+template <class E, int rows, int vectors, class T = Sum<E>>
+void fetching_tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
                    T* c, int64_t ldc, bool first_block, const TileEnd<T>* end, const char* fetch,
                    int64_t advance) {
-  tile_with<T, rows, vectors, true>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
+  tile_with<E, rows, vectors, true>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
                                     first_n<T>(Vec<T>::kLanes), first_block, end,
                                     Fetch{fetch, advance});
 }
 
-template <class T>
-using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, int64_t, T*,
+template <class E, class T = Sum<E>>
+using TileFunction = void (*)(int64_t, const E*, int64_t, int64_t, const E*, int64_t, int64_t, T*,
                               int64_t, Mask<T>, bool, const TileEnd<T>*);
 
 /// The tile of every size up to kRows x kVectors, for the edges of C; and, for so few rows that one
 /// panel has too few sums to hide the FMA's latency, tiles of two panels. The first index says
 /// whether the last register is whole.
-template <class T>
+template <class E>
 struct Tiles {
-  TileFunction<T> of[2][kRows + 1][kVectors + 1];
-  TileFunction<T> wide[kWideRows + 1];
+  TileFunction<E> of[2][kRows + 1][kVectors + 1];
+  TileFunction<E> wide[kWideRows + 1];
   template <int rows, int vectors>
   constexpr void fill() {
-    of[0][rows][vectors] = tile<T, rows, vectors, false>;
-    of[1][rows][vectors] = tile<T, rows, vectors, true>;
+    of[0][rows][vectors] = tile<E, rows, vectors, false>;
+    of[1][rows][vectors] = tile<E, rows, vectors, true>;
     if constexpr (vectors > 1)
       fill<rows, vectors - 1>();
     else if constexpr (rows > 1)
@@ -225,23 +237,23 @@ struct Tiles {
   }
   constexpr Tiles() : of{}, wide{} {
     fill<kRows, kVectors>();
-    wide[1] = tile<T, 1, 2 * kVectors, true>;
-    wide[2] = tile<T, 2, 2 * kVectors, true>;
+    wide[1] = tile<E, 1, 2 * kVectors, true>;
+    wide[2] = tile<E, 2, 2 * kVectors, true>;
   }
 };
-template <class T>
-constexpr Tiles<T> kTiles{};
+template <class E>
+constexpr Tiles<E> kTiles{};
 
 /// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent. The
 /// last panel is filled up with zeros to whole registers; what is beyond is never read.
-template <class T>
-void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out) {
-  constexpr int64_t kWidth = kColumns<T>, kLanes = Vec<T>::kLanes;
+template <class E>
+void pack_panels(int64_t k, int64_t n, const E* b, int64_t row, int64_t col, E* out) {
+  constexpr int64_t kWidth = kColumns<E>, kLanes = Vec<E>::kLanes;
   for (int64_t j = 0; j < n; j += kWidth, b += kWidth * col, out += k * kWidth) {
     const int64_t width = smaller(kWidth, n - j);
     for (int64_t i = 0; i < width; i += kLanes) {  // a register's width of columns
-      const T* from = b + i * col;
-      T* to = out + i;
+      const E* from = b + i * col;
+      E* to = out + i;
       const int64_t lanes = smaller(kLanes, width - i);
       int64_t p = 0;
       if (col == 1 && i == 0 && width == kWidth) {
@@ -251,7 +263,7 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* 
         break;
       }
       if (col == 1) {
-        const Mask<T> mask = first_n<T>(lanes);
+        const Mask<Sum<E>> mask = first_n<Sum<E>>(lanes);
         for (; p < k; ++p) store(to + p * kWidth, load(from + p * row, mask));
       } else if (row == 1 && lanes == kLanes) {  // transposed: columns of B are adjacent along k
         for (; p + kLanes <= k; p += kLanes)
@@ -259,14 +271,14 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* 
       }
       for (; p < k; ++p)
         for (int64_t lane = 0; lane < kLanes; ++lane)
-          to[p * kWidth + lane] = lane < lanes ? from[p * row + lane * col] : T(0);
+          to[p * kWidth + lane] = lane < lanes ? from[p * row + lane * col] : E();
     }
   }
 }
 
 /// Packs A[0:m, 0:k] into Strips(m), each k x rows; room for kPackSlack elements more.
-template <class T>
-void pack_strips(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out) {
+template <class E>
+void pack_strips(int64_t m, int64_t k, const E* a, int64_t row, int64_t col, E* out) {
   const Strips strips(m);
   for (int64_t s = 0; s < strips.count; ++s) {
     const int height = strips.rows(s);
@@ -280,6 +292,31 @@ void pack_strips(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* 
     a += height * row;
     out += height * k;
   }
+}
+
+/// The matrix x (rows, k) as a product multiplies it: as it is, or in `out` as pairs along k.
+template <class T>
+MatrixView<T> operand(MatrixView<T> x, int64_t, int64_t, T*) {
+  return x;
+}
+inline MatrixView<Pair> operand(MatrixView<float> x, int64_t rows, int64_t k, Pair* out) {
+  const int64_t steps = steps_of<Pair>(k);
+  if (x.row == 1) {
+    for (int64_t p = 0; p < steps; ++p) {
+      const float* even = x.data + 2 * p * x.col;
+      pairs_across(rows, even, 2 * p + 1 < k ? even + x.col : nullptr, out + p * rows);
+    }
+    return {out, 1, rows};
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* from = x.data + i * x.row;
+    if (x.col == 1)
+      pairs_along(k, from, out + i * steps);
+    else
+      for (int64_t p = 0; p < steps; ++p, from += 2 * x.col)
+        out[i * steps + p] = pair_of(from[0], 2 * p + 1 < k ? from[x.col] : 0);
+  }
+  return {out, steps, 1};
 }
 
 }  // namespace

@@ -15,29 +15,29 @@ namespace MLPEAK_TIER {
 namespace {
 
 /// Where the rows of a matrix packed by GemmKernels::pack stand, for the columns of one panel.
-template <class T>
+template <class E>
 class PackedRows {
  public:
-  /// `column` is the panel's first.
-  PackedRows(T* packed, int64_t n, int64_t k, int64_t column)
-      : packed_(packed), stride_(round_up(n, kColumns<T>)), k_(k), column_(column) {}
+  /// `column` is the panel's first; k and the rows are steps of k.
+  PackedRows(E* packed, int64_t n, int64_t k, int64_t column)
+      : packed_(packed), stride_(round_up(n, kColumns<E>)), k_(k), column_(column) {}
 
   /// Row `row`, and with it all up to end(), kColumns apart.
-  T* at(int64_t row) {
+  E* at(int64_t row) {
     if (row >= end_ || row < begin_) {
       const int64_t depth = block_depth(k_);
       begin_ = row / depth * depth;
       end_ = smaller(k_, begin_ + depth);
       first_ = packed_ + begin_ * stride_ + column_ * (end_ - begin_);
     }
-    return first_ + (row - begin_) * kColumns<T>;
+    return first_ + (row - begin_) * kColumns<E>;
   }
   int64_t end() const { return end_; }
 
  private:
-  T* packed_;
+  E* packed_;
   int64_t stride_, k_, column_, begin_ = 0, end_ = 0;
-  T* first_ = nullptr;
+  E* first_ = nullptr;
 };
 
 /// Rows [o, o + rows), columns [j, j + width) of the weight into the packed form of its transpose;
@@ -46,7 +46,7 @@ template <class T>
 void pack_forward(const WeightGradient<T>& w, int64_t o, int64_t rows, int64_t j, int64_t width) {
   constexpr int64_t kLanes = Vec<T>::kLanes, kPanel = kColumns<T>;
   for (int64_t r = 0; r < rows; r += kPanel) {
-    PackedRows<T> packed(w.forward, w.out, w.in, o + r);
+    PackedRows packed(w.forward, w.out, w.in, o + r);
     const int64_t count = smaller(kPanel, rows - r);
     for (int64_t q = j; q < j + width;) {  // columns of the weight are rows of its transpose
       T* const first = packed.at(q);
@@ -64,6 +64,48 @@ void pack_forward(const WeightGradient<T>& w, int64_t o, int64_t rows, int64_t j
       }
       q = until;
     }
+  }
+}
+
+/// The same for pairs, which run along the weight's columns.
+void pack_forward_pairs(const WeightGradient<float>& w, int64_t o, int64_t rows, int64_t j,
+                        int64_t width) {
+  constexpr int64_t kLanes = Vec<Pair>::kLanes, kPanel = kColumns<Pair>;
+  for (int64_t r = 0; r < rows; r += kPanel) {
+    PackedRows packed(reinterpret_cast<Pair*>(w.forward), w.out, steps_of<Pair>(w.in), o + r);
+    const int64_t count = smaller(kPanel, rows - r);
+    for (int64_t q = j / 2; q < (j + width + 1) / 2;) {
+      Pair* const first = packed.at(q);
+      const int64_t until = smaller((j + width + 1) / 2, packed.end());
+      for (int64_t i = 0; i < count; i += kLanes) {
+        const float* from = w.weight + (o + r + i) * w.in;
+        Pair* to = first + i;
+        int64_t c = q;
+        if (i + kLanes <= count)
+          for (; c + kLanes <= until && 2 * (c + kLanes) <= w.in;
+               c += kLanes, to += kLanes * kPanel) {
+            alignas(64) Pair block[kLanes * kLanes];
+            for (int64_t lane = 0; lane < kLanes; ++lane)
+              pairs_along(2 * kLanes, from + lane * w.in + 2 * c, block + lane * kLanes);
+            transpose_block(block, kLanes, to, kPanel);
+          }
+        for (; c < until; ++c, to += kPanel)
+          for (int64_t lane = 0; lane < kLanes && i + lane < count; ++lane)
+            pairs_along(smaller(w.in - 2 * c, int64_t(2)), from + lane * w.in + 2 * c, to + lane);
+      }
+      q = until;
+    }
+  }
+}
+
+/// Rows [o, o + rows), columns [j, j + width) of the weight into its packed form, whose pairs run
+/// along the weight's rows; o is even.
+void pack_backward_pairs(const WeightGradient<float>& w, int64_t o, int64_t rows, int64_t j,
+                         int64_t width) {
+  PackedRows packed(reinterpret_cast<Pair*>(w.backward), w.in, steps_of<Pair>(w.out), j);
+  for (int64_t r = o; r < o + rows; r += 2) {
+    const float* even = w.weight + r * w.in + j;
+    pairs_across(width, even, r + 1 < w.out ? even + w.in : nullptr, packed.at(r / 2));
   }
 }
 
@@ -87,13 +129,13 @@ void copy_row(const T* from, int64_t width, T* to) {
 
 /// Any optimizer's update of a strip.
 template <class T>
-void update_strip(const WeightGradient<T>& w, const Strip<T>& s) {
+void update_strip(const WeightGradient<T>& w, const Strip<T>& s, bool copies) {
   T* const states[3] = {w.states[0] ? w.states[0] + s.at : nullptr,
                         w.states[1] ? w.states[1] + s.at : nullptr,
                         w.states[2] ? w.states[2] + s.at : nullptr};
   kernel_table().of(T()).optimizers.update(*w.update, s.rows, s.width, w.in, w.weight + s.at,
                                            s.sums, kColumns<T>, states);
-  if (w.backward)
+  if (copies)
     for (int r = 0; r < s.rows; ++r) copy_row(w.weight + s.at + r * w.in, s.width, s.copies[r]);
 }
 
@@ -139,11 +181,12 @@ struct AdamParts {
   }
 };
 
-template <class T, int rows, bool copies>
-void tile_and_adam(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+template <class E, int rows, bool copies, class T = Sum<E>>
+void tile_and_adam(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
                    T* c, const WeightGradient<T>& w, const Adam<T>& adam, const Strip<T>& strip) {
-  tile_with<T, rows, kVectors, true>(k, a, a_row, a_col, b, ldb, 0, c, kColumns<T>,
-                                     first_n<T>(Vec<T>::kLanes), true, nullptr,
+  const TileEnd<T>* const no_end = nullptr;
+  tile_with<E, rows, kVectors, true>(k, a, a_row, a_col, b, ldb, 0, c, kColumns<T>,
+                                     first_n<T>(Vec<T>::kLanes), true, no_end,
                                      AdamParts<T, copies>(w, adam, strip));
 }
 
@@ -152,77 +195,107 @@ constexpr int64_t kNear = 4 * 1024 * 1024;
 
 /// Whether G's columns are copied into strips first: they are read once for each panel of X, and
 /// where G is large and its rows far apart each reading misses L1 and the TLB.
-template <class T>
-bool strips_pay(const WeightGradient<T>& w, int64_t panels) {
-  return panels > 8 && w.batch * w.grad_ld * int64_t(sizeof(T)) > 64 * 1024;
+template <class E>
+bool strips_pay(int64_t steps, int64_t grad_ld, int64_t panels) {
+  return panels > 8 && steps * grad_ld * int64_t(sizeof(E)) > 64 * 1024;
 }
 
-template <class T>
+template <class E>
 int64_t workspace_size(int64_t batch, int64_t out) {
-  return (out + 2 * kRows) * kColumns<T> + smaller(batch, kMaxDepth) * kColumns<T> + out * batch +
-         kPackSlack;
+  const int64_t steps = steps_of<E>(batch), depth = smaller(steps, kMaxDepth);
+  const int64_t rounded = kDepth<E> > 1 ? out * depth : 0;
+  return (out + 2 * kRows) * kColumns<E> + depth * kColumns<E> + out * steps + kPackSlack + rounded;
 }
 
+/// Columns [j, j + width) of X's rows [first, first + count) into a panel.
 template <class T>
+void pack_samples(const WeightGradient<T>& w, int64_t first, int64_t count, int64_t j,
+                  int64_t width, T* panel) {
+  pack_panels(count, width, w.x + first * w.x_ld + j, w.x_ld, int64_t(1), panel);
+}
+void pack_samples(const WeightGradient<float>& w, int64_t first, int64_t count, int64_t j,
+                  int64_t width, Pair* panel) {
+  constexpr int64_t kPanel = kColumns<Pair>;
+  for (int64_t p = 0; p < count; p += 2, panel += kPanel) {
+    const float* even = w.x + (first + p) * w.x_ld + j;
+    pairs_across(width, even, p + 1 < count ? even + w.x_ld : nullptr, panel);
+    for (int64_t i = width; i < kPanel; ++i) panel[i] = Pair();
+  }
+}
+
+template <class E, class T = Sum<E>>
 void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, int64_t j1,
               T* workspace) {
-  constexpr int64_t kPanel = kColumns<T>, kLanes = Vec<T>::kLanes;
+  constexpr int64_t kPanel = kColumns<E>, kLanes = Vec<E>::kLanes;
+  constexpr bool kPairs = kDepth<E> > 1;
+  const Subnormals<E> subnormals;
   const int64_t rows = o1 - o0;
-  T* const sums = workspace;                            // (rows + 2 kRows) x kPanel
-  T* const panel = sums + (rows + 2 * kRows) * kPanel;  // depth x kPanel of X
-  const int64_t depth = block_depth(w.batch);
-  T* const packed = panel + smaller(w.batch, kMaxDepth) * kPanel;
-  const bool pack_grad = strips_pay(w, (j1 - j0 + kPanel - 1) / kPanel);
-  const bool pack_x = w.x_ld * int64_t(sizeof(T)) > 512 && rows > 2 * kRows;
+  const int64_t steps = steps_of<E>(w.batch), depth = block_depth(steps);
+  T* const sums = workspace;  // (rows + 2 kRows) x kPanel
+  E* const panel = reinterpret_cast<E*>(sums + (rows + 2 * kRows) * kPanel);  // depth x kPanel of X
+  E* const packed = panel + smaller(steps, kMaxDepth) * kPanel;
+  E* const rounded = packed + rows * steps + kPackSlack;
+  const bool pack_grad = strips_pay<E>(steps, w.grad_ld, (j1 - j0 + kPanel - 1) / kPanel);
+  const bool pack_x = kPairs || (w.x_ld * int64_t(sizeof(T)) > 512 && rows > 2 * kRows);
   const bool is_adam = w.update && w.update->rule == Rule::adam;
   // Between the steps of a tile a load from memory would hold the sums up.
   const bool between = is_adam && w.out * w.in * int64_t(sizeof(T)) <= kNear;
+  const bool copies_rows = w.backward && !kPairs;
   const Adam<T> adam(is_adam ? w.update->adam : AdamScalars<T>());
   const Strips strips(rows);
-  if (pack_grad)
-    for (int64_t pc = 0; pc < w.batch; pc += depth)
-      pack_strips(rows, smaller(depth, w.batch - pc), w.grad + pc * w.grad_ld + o0, int64_t(1),
-                  w.grad_ld, packed + pc * rows);
+  if (pack_grad || kPairs)
+    for (int64_t pc = 0; pc < steps; pc += depth) {
+      const int64_t kc = smaller(depth, steps - pc), first = pc * kDepth<E>;
+      const auto grad = operand(MatrixView<T>{w.grad + first * w.grad_ld + o0, 1, w.grad_ld}, rows,
+                                smaller(kc * kDepth<E>, w.batch - first),
+                                pack_grad ? rounded : packed + pc * rows);
+      if (pack_grad) pack_strips(rows, kc, grad.data, int64_t(1), grad.col, packed + pc * rows);
+    }
 
   for (int64_t j = j0; j < j1; j += kPanel) {
     const int64_t width = smaller(kPanel, j1 - j);
     const int vectors = int((width + kLanes - 1) / kLanes);
-    PackedRows<T> copies(w.backward, w.in, w.out, j);
+    PackedRows copies(w.backward, w.in, w.out, j);
     Strip<T> waiting;
     int64_t pc = 0;
     do {  // once even for an empty batch
-      const int64_t kc = smaller(depth, w.batch - pc);
-      const bool last = pc + kc >= w.batch, alone = last && pc == 0;
-      const T* x = w.x + pc * w.x_ld + j;
-      int64_t ldx = w.x_ld;
+      const int64_t kc = smaller(depth, steps - pc), first = pc * kDepth<E>;
+      const bool last = pc + kc >= steps, alone = last && pc == 0;
+      MatrixView<E> x;
       if (pack_x || width < vectors * kLanes) {
-        pack_panels(kc, width, x, w.x_ld, int64_t(1), panel);
-        x = panel;
-        ldx = kPanel;
+        pack_samples(w, first, smaller(kc * kDepth<E>, w.batch - first), j, width, panel);
+        x = {panel, kPanel, 1};
+      } else if constexpr (!kPairs) {
+        x = {w.x + first * w.x_ld + j, w.x_ld, 1};
       }
       for (int64_t s = 0, i = 0; s < strips.count; ++s) {
         const int height = strips.rows(s);
-        const T* a = pack_grad ? packed + pc * rows + i * kc : w.grad + pc * w.grad_ld + o0 + i;
-        const int64_t lda = pack_grad ? height : w.grad_ld;
+        MatrixView<E> a;
+        if (pack_grad)
+          a = {packed + pc * rows + i * kc, 1, height};
+        else if constexpr (kPairs)
+          a = {packed + pc * rows + i, 1, rows};
+        else
+          a = {w.grad + pc * w.grad_ld + o0 + i, 1, w.grad_ld};
         // sums of several blocks of the batch are all kept, else those of two strips
         T* const c = sums + (alone ? s % 2 * kRows : i) * kPanel;
         if (waiting.rows && between && vectors == kVectors && width == kPanel && alone &&
             height >= kRows - 1) {
-          const auto run = w.backward ? (height == kRows ? tile_and_adam<T, kRows, true>
-                                                         : tile_and_adam<T, kRows - 1, true>)
-                                      : (height == kRows ? tile_and_adam<T, kRows, false>
-                                                         : tile_and_adam<T, kRows - 1, false>);
-          run(kc, a, 1, lda, x, ldx, c, w, adam, waiting);
+          const auto run = copies_rows ? (height == kRows ? tile_and_adam<E, kRows, true>
+                                                          : tile_and_adam<E, kRows - 1, true>)
+                                       : (height == kRows ? tile_and_adam<E, kRows, false>
+                                                          : tile_and_adam<E, kRows - 1, false>);
+          run(kc, a.data, 1, a.col, x.data, x.row, c, w, adam, waiting);
         } else {
-          if (waiting.rows) update_strip(w, waiting);
+          if (waiting.rows) update_strip(w, waiting, copies_rows);
           // the sums' rows are kPanel apart, so the last register is always whole
-          kTiles<T>.of[1][height][vectors](kc, a, 1, lda, x, ldx, 0, c, kPanel, first_n<T>(kLanes),
-                                           pc == 0, nullptr);
+          kTiles<E>.of[1][height][vectors](kc, a.data, 1, a.col, x.data, x.row, 0, c, kPanel,
+                                           first_n<T>(kLanes), pc == 0, nullptr);
         }
         waiting.rows = 0;
         if (last && w.update) {
           waiting = {height, width, (o0 + i) * w.in + j, c, {}};
-          if (w.backward)
+          if (copies_rows)
             for (int r = 0; r < height; ++r) waiting.copies[r] = copies.at(o0 + i + r);
         } else if (last) {
           for (int r = 0; r < height; ++r)
@@ -231,9 +304,14 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         i += height;
       }
       pc += depth;
-    } while (pc < w.batch);
-    if (waiting.rows) update_strip(w, waiting);
-    if (w.update && w.forward) pack_forward(w, o0, rows, j, width);
+    } while (pc < steps);
+    if (waiting.rows) update_strip(w, waiting, copies_rows);
+    if constexpr (kPairs) {
+      if (w.update && w.forward) pack_forward_pairs(w, o0, rows, j, width);
+      if (w.update && w.backward) pack_backward_pairs(w, o0, rows, j, width);
+    } else {
+      if (w.update && w.forward) pack_forward(w, o0, rows, j, width);
+    }
   }
 }
 
@@ -242,6 +320,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
 void register_weights(KernelTable& table) {
   table.f32.weights = {gradient<float>, workspace_size<float>};
   table.f64.weights = {gradient<double>, workspace_size<double>};
+  table.f32.weights_bf16 = {gradient<Pair>, workspace_size<Pair>};
 }
 
 }  // namespace MLPEAK_TIER

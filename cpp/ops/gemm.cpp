@@ -111,21 +111,21 @@ void run(const Product<T>& p) {
 
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
-          const Epilogue<T>& epilogue) {
-  run(Product<T>{kernels<T>().gemm, m, n, k, a, &b, nullptr, c, ldc, epilogue});
+          const Epilogue<T>& epilogue, Precision precision) {
+  run(Product<T>{kernels<T>().products(precision), m, n, k, a, &b, nullptr, c, ldc, epilogue});
 }
 
 template <class T>
 void gemm_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
-                 int64_t ldc, const Epilogue<T>& epilogue) {
-  run(Product<T>{kernels<T>().gemm, m, n, k, a, nullptr, &b, c, ldc, epilogue});
+                 int64_t ldc, const Epilogue<T>& epilogue, Precision precision) {
+  run(Product<T>{kernels<T>().products(precision), m, n, k, a, nullptr, &b, c, ldc, epilogue});
 }
 
 #define MLPEAK_INSTANTIATE(T)                                                              \
   template void gemm(int64_t, int64_t, int64_t, MatrixView<T>, MatrixView<T>, T*, int64_t, \
-                     const Epilogue<T>&);                                                  \
+                     const Epilogue<T>&, Precision);                                       \
   template void gemm_packed(int64_t, int64_t, int64_t, MatrixView<T>, PackedPanels<T>, T*, \
-                            int64_t, const Epilogue<T>&);
+                            int64_t, const Epilogue<T>&, Precision);
 MLPEAK_INSTANTIATE(float)
 MLPEAK_INSTANTIATE(double)
 #undef MLPEAK_INSTANTIATE

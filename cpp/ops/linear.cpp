@@ -8,12 +8,13 @@
 namespace mlpeak {
 
 template <class T>
-PackedWeight<T>::PackedWeight(int64_t out, int64_t in, const T* w)
+PackedWeight<T>::PackedWeight(int64_t out, int64_t in, const T* w, Precision precision)
     : out_(out),
       in_(in),
+      precision_(precision),
       tier_(&current_tier()),
-      memory_(size_t(kernels<T>().gemm.packed_size(out, in)) * sizeof(T)) {
-  kernels<T>().gemm.pack(out, in, {w, 1, in}, static_cast<T*>(memory_.data()));
+      memory_(size_t(kernels<T>().products(precision).packed_size(out, in)) * sizeof(T)) {
+  kernels<T>().products(precision).pack(out, in, {w, 1, in}, static_cast<T*>(memory_.data()));
 }
 
 template <class T>
@@ -26,9 +27,10 @@ void linear_forward(const LinearForward<T>& call) {
   const MatrixView<T> x{call.x, call.in, 1};
   if (call.packed)
     gemm_packed<T>(call.batch, call.out, call.in, x, call.packed->panels(), call.y, call.out,
-                   epilogue);
+                   epilogue, call.precision);
   else
-    gemm<T>(call.batch, call.out, call.in, x, {call.w, 1, call.in}, call.y, call.out, epilogue);
+    gemm<T>(call.batch, call.out, call.in, x, {call.w, 1, call.in}, call.y, call.out, epilogue,
+            call.precision);
 }
 
 template <class T>
@@ -40,8 +42,8 @@ void linear_backward(const LinearBackward<T>& call) {
                         info(call.activation).params);
     grad_z = call.grad_z;
   }
-  gemm<T>(batch, in, out, {grad_z, out, 1}, {call.w, in, 1}, call.grad_x, in);
-  gemm<T>(out, in, batch, {grad_z, 1, out}, {call.x, in, 1}, call.grad_w, in);
+  gemm<T>(batch, in, out, {grad_z, out, 1}, {call.w, in, 1}, call.grad_x, in, {}, call.precision);
+  gemm<T>(out, in, batch, {grad_z, 1, out}, {call.x, in, 1}, call.grad_w, in, {}, call.precision);
   sum_axis(grad_z, 1, batch, out, 1.0, call.grad_b);
 }
 

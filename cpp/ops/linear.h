@@ -15,15 +15,17 @@ template <class T>
 class PackedWeight {
  public:
   /// Throws std::bad_alloc.
-  PackedWeight(int64_t out, int64_t in, const T* w);
+  PackedWeight(int64_t out, int64_t in, const T* w, Precision precision);
 
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
+  Precision precision() const { return precision_; }
   const Tier& tier() const { return *tier_; }
   PackedPanels<T> panels() const { return {static_cast<const T*>(memory_.data()), out_, 0}; }
 
  private:
   int64_t out_, in_;
+  Precision precision_;
   const Tier* tier_;
   AlignedMemory memory_;
 };
@@ -41,6 +43,7 @@ struct LinearForward {
   Activation activation;
   T* y;
   T* pre;
+  Precision precision;  // that of a packed weight, if there is one
 };
 template <class T>
 void linear_forward(const LinearForward<T>& call);
@@ -58,6 +61,7 @@ struct LinearBackward {
   T* grad_x;  // (batch, in)
   T* grad_w;  // (out, in)
   T* grad_b;  // (out,)
+  Precision precision;
 };
 template <class T>
 void linear_backward(const LinearBackward<T>& call);

@@ -16,6 +16,7 @@
 #include "mlpeak/kernels/reduce.h"
 #include "mlpeak/kernels/rows.h"
 #include "mlpeak/kernels/weights.h"
+#include "mlpeak/precision.h"
 
 namespace mlpeak {
 
@@ -32,6 +33,16 @@ struct Kernels {
   WeightKernels<T> weights;
   RandomKernels<T> random;
   PeakKernels<T> peak;
+  // The same contracts with the factors rounded to bf16, as mlpeak/precision.h says; fp32 only.
+  GemmKernels<T> gemm_bf16;
+  WeightKernels<T> weights_bf16;
+
+  const GemmKernels<T>& products(Precision p) const {
+    return p == Precision::bf16 ? gemm_bf16 : gemm;
+  }
+  const WeightKernels<T>& gradients(Precision p) const {
+    return p == Precision::bf16 ? weights_bf16 : weights;
+  }
 };
 
 struct KernelTable {

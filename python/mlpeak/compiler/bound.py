@@ -28,7 +28,7 @@ class Options:
 
     Attributes
     ----------
-    clip_norm, accumulate, ema
+    clip_norm, accumulate, ema, precision
         As in `mlpeak.compile`.
     averages, sums : dict
         From the id of a parameter to the arrays of its moving average and, with `accumulate`, of
@@ -36,9 +36,14 @@ class Options:
     """
 
     def __init__(
-        self, clip_norm: float | None = None, accumulate: int = 1, ema: float | None = None
+        self,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
+        precision: str = "fp32",
     ) -> None:
         self.clip_norm, self.accumulate, self.ema = clip_norm, accumulate, ema
+        self.precision = precision
         self.averages: dict[int, Array] = {}
         self.sums: dict[int, Array] = {}
 
@@ -171,6 +176,7 @@ def bind_training(
         options.clip_norm,
         options.accumulate,
         options.ema,
+        options.precision,
         options.averages,
         options.sums,
         ignored,
@@ -179,8 +185,8 @@ def bind_training(
     return Bound(low, (model, loss), updates, rule_of(optimizer), options.accumulate)
 
 
-def bind_forward(model: Module, inputs: Sequence[Spec]) -> Bound:
+def bind_forward(model: Module, inputs: Sequence[Spec], precision: str) -> Bound:
     """Return the program of one forward pass; see `bind_training`."""
-    low = Lowering(capture_forward(model, inputs), model_dtype(model))
+    low = Lowering(capture_forward(model, inputs), model_dtype(model), precision=precision)
     low.run()
     return Bound(low, (model,), None, "", 1)

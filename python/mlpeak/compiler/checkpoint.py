@@ -42,6 +42,7 @@ def save(step: CompiledStep, path: PathLike) -> None:
             "clip_norm": options.clip_norm,
             "accumulate": options.accumulate,
             "ema": options.ema,
+            "precision": options.precision,
         },
         "phase": state.phase,
         "random": list(_random.get_rng_state()),

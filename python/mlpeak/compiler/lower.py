@@ -96,6 +96,8 @@ class Lowering:
         Steps that share an update.
     ema : float or None
         The decay of the parameters' moving averages.
+    precision : str
+        "bf16" if the factors of linear layers' products are rounded so.
     averages, sums : dict
         From the id of a parameter to the arrays of its moving average and, with `accumulate`, of
         the sum of its gradients.
@@ -109,6 +111,7 @@ class Lowering:
     clip_norm: float | None = None
     accumulate: int = 1
     ema: float | None = None
+    precision: str = "fp32"
     averages: dict[int, Array] = field(default_factory=dict)
     sums: dict[int, Array] = field(default_factory=dict)
     ignored: bool = False
@@ -520,7 +523,12 @@ class Lowering:
             program.set_array(home.number, array)
         for weight in (*self.weights.values(), *self.spare_weights):
             weight.number = program.weight(
-                weight.home.number, weight.out, weight.into, weight.forward, weight.backward
+                weight.home.number,
+                weight.out,
+                weight.into,
+                weight.forward,
+                weight.backward,
+                self.precision,
             )
         for emit in self.prelude:
             emit(program)

@@ -30,10 +30,12 @@ class CompiledRun:
     Parameters
     ----------
     model : nn.Module
+    precision : str
+        As in `mlpeak.compile`.
     """
 
-    def __init__(self, model: Module) -> None:
-        self.model = model
+    def __init__(self, model: Module, precision: str = "fp32") -> None:
+        self.model, self.precision = model, precision
         self._kept = Kept(_KEPT)
         self._call: Any = None
 
@@ -118,7 +120,7 @@ class CompiledRun:
         return self._kept.find(
             tuple(kind_of(a) for a in inputs),
             interpretations(inputs, (), model_dtype(self.model)),
-            lambda specs: bind_forward(self.model, specs[0]),
+            lambda specs: bind_forward(self.model, specs[0], self.precision),
         )
 
 

@@ -38,7 +38,7 @@ class CompiledStep:
 
     Parameters
     ----------
-    model, loss, optimizer, clip_norm, accumulate, ema
+    model, loss, optimizer, clip_norm, accumulate, ema, precision
         As in `mlpeak.compile`.
     """
 
@@ -51,10 +51,11 @@ class CompiledStep:
         clip_norm: float | None = None,
         accumulate: int = 1,
         ema: float | None = None,
+        precision: str = "fp32",
     ) -> None:
         check_optimizer(optimizer)
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.options = Options(clip_norm, accumulate, ema)
+        self.options = Options(clip_norm, accumulate, ema, precision)
         self._kept = Kept(_KEPT)
         self._call: Any = None
         self.batch = 0
