@@ -139,6 +139,32 @@ void update_strip(const WeightGradient<T>& w, const Strip<T>& s, bool copies) {
     for (int r = 0; r < s.rows; ++r) copy_row(w.weight + s.at + r * w.in, s.width, s.copies[r]);
 }
 
+/// Brings what the update of a strip kVectors whole registers wide will touch into the cache,
+/// between the steps of the tile that sums it.
+template <class T>
+struct StripFetch {
+  static constexpr int kRounds = kRows, kParts = kVectors;
+  const Strip<T>& strip;
+  int64_t ld;
+  const T* rows[4];  // weight and states; null where there is none
+  int row = 0;
+
+  StripFetch(const WeightGradient<T>& w, const Strip<T>& strip)
+      : strip(strip),
+        ld(w.in),
+        rows{w.weight + strip.at, w.states[0] ? w.states[0] + strip.at : nullptr,
+             w.states[1] ? w.states[1] + strip.at : nullptr,
+             w.states[2] ? w.states[2] + strip.at : nullptr} {}
+
+  MLPEAK_INLINE void step() {}
+  MLPEAK_INLINE void round(int r) { row = r < strip.rows ? r : 0; }
+  MLPEAK_INLINE void part(int v) const {
+    for (const T* from : rows)
+      if (from) __builtin_prefetch(from + row * ld + v * Vec<T>::kLanes, 1);
+    if (strip.copies[0]) __builtin_prefetch(strip.copies[row] + v * Vec<T>::kLanes, 1);
+  }
+};
+
 /// Adam's update of a strip that is kVectors whole registers wide, a register at a time: what runs
 /// between a tile's steps.
 template <class T, bool copies>
@@ -149,15 +175,18 @@ struct AdamParts {
   int64_t ld;
   const T* sums;
   T *weight, *exp_avg, *exp_avg_sq, *copy = nullptr;
+  StripFetch<T> fetch;  // of the strip that comes next
 
-  AdamParts(const WeightGradient<T>& w, const Adam<T>& adam, const Strip<T>& strip)
+  AdamParts(const WeightGradient<T>& w, const Adam<T>& adam, const Strip<T>& strip,
+            const Strip<T>& next)
       : adam(adam),
         strip(strip),
         ld(w.in),
         sums(strip.sums - kColumns<T>),
         weight(w.weight + strip.at - w.in),
         exp_avg(w.states[0] + strip.at - w.in),
-        exp_avg_sq(w.states[1] + strip.at - w.in) {}
+        exp_avg_sq(w.states[1] + strip.at - w.in),
+        fetch(w, next) {}
 
   MLPEAK_INLINE void step() {}
   /// On to the next row; there is none after the strip's last.
@@ -168,8 +197,10 @@ struct AdamParts {
     exp_avg_sq += ld;
     if (copies) copy = strip.copies[r];
     if (r >= strip.rows) weight = nullptr;
+    fetch.round(r);
   }
   MLPEAK_INLINE void part(int v) const {
+    fetch.part(v);
     if (!weight) return;
     const int i = v * Vec<T>::kLanes;
     Vec<T> state[] = {load(exp_avg + i), load(exp_avg_sq + i)};
@@ -181,17 +212,24 @@ struct AdamParts {
   }
 };
 
+template <class E, int rows, class T = Sum<E>>
+void tile_and_fetch(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
+                    T* c, const WeightGradient<T>& w, const Strip<T>& strip) {
+  const TileEnd<T>* const no_end = nullptr;
+  tile_with<E, rows, kVectors, true>(k, a, a_row, a_col, b, ldb, 0, c, kColumns<E>,
+                                     first_n<T>(Vec<T>::kLanes), true, no_end,
+                                     StripFetch<T>(w, strip));
+}
+
 template <class E, int rows, bool copies, class T = Sum<E>>
 void tile_and_adam(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
-                   T* c, const WeightGradient<T>& w, const Adam<T>& adam, const Strip<T>& strip) {
+                   T* c, const WeightGradient<T>& w, const Adam<T>& adam, const Strip<T>& strip,
+                   const Strip<T>& next) {
   const TileEnd<T>* const no_end = nullptr;
   tile_with<E, rows, kVectors, true>(k, a, a_row, a_col, b, ldb, 0, c, kColumns<T>,
                                      first_n<T>(Vec<T>::kLanes), true, no_end,
-                                     AdamParts<T, copies>(w, adam, strip));
+                                     AdamParts<T, copies>(w, adam, strip, next));
 }
-
-// A parameter and its two states of this size each still come from L3.
-constexpr int64_t kNear = 4 * 1024 * 1024;
 
 /// Whether G's columns are copied into strips first: they are read once for each panel of X, and
 /// where G is large and its rows far apart each reading misses L1 and the TLB.
@@ -238,8 +276,6 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   const bool pack_grad = strips_pay<E>(steps, w.grad_ld, (j1 - j0 + kPanel - 1) / kPanel);
   const bool pack_x = kPairs || (w.x_ld * int64_t(sizeof(T)) > 512 && rows > 2 * kRows);
   const bool is_adam = w.update && w.update->rule == Rule::adam;
-  // Between the steps of a tile a load from memory would hold the sums up.
-  const bool between = is_adam && w.out * w.in * int64_t(sizeof(T)) <= kNear;
   const bool copies_rows = w.backward && !kPairs;
   const Adam<T> adam(is_adam ? w.update->adam : AdamScalars<T>());
   const Strips strips(rows);
@@ -279,24 +315,31 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
           a = {w.grad + pc * w.grad_ld + o0 + i, 1, w.grad_ld};
         // sums of several blocks of the batch are all kept, else those of two strips
         T* const c = sums + (alone ? s % 2 * kRows : i) * kPanel;
-        if (waiting.rows && between && vectors == kVectors && width == kPanel && alone &&
-            height >= kRows - 1) {
+        Strip<T> next{height, width, (o0 + i) * w.in + j, c, {}};
+        if (copies_rows && w.update)
+          for (int r = 0; r < height; ++r) next.copies[r] = copies.at(o0 + i + r);
+        const bool whole = width == kPanel && alone && height >= kRows - 1;
+        if (whole && waiting.rows && is_adam) {
           const auto run = copies_rows ? (height == kRows ? tile_and_adam<E, kRows, true>
                                                           : tile_and_adam<E, kRows - 1, true>)
                                        : (height == kRows ? tile_and_adam<E, kRows, false>
                                                           : tile_and_adam<E, kRows - 1, false>);
-          run(kc, a.data, 1, a.col, x.data, x.row, c, w, adam, waiting);
+          run(kc, a.data, 1, a.col, x.data, x.row, c, w, adam, waiting, next);
         } else {
           if (waiting.rows) update_strip(w, waiting, copies_rows);
-          // the sums' rows are kPanel apart, so the last register is always whole
-          kTiles<E>.of[1][height][vectors](kc, a.data, 1, a.col, x.data, x.row, 0, c, kPanel,
-                                           first_n<T>(kLanes), pc == 0, nullptr);
+          if (whole && w.update) {
+            const auto run =
+                height == kRows ? tile_and_fetch<E, kRows> : tile_and_fetch<E, kRows - 1>;
+            run(kc, a.data, 1, a.col, x.data, x.row, c, w, next);
+          } else {
+            // the sums' rows are kPanel apart, so the last register is always whole
+            kTiles<E>.of[1][height][vectors](kc, a.data, 1, a.col, x.data, x.row, 0, c, kPanel,
+                                             first_n<T>(kLanes), pc == 0, nullptr);
+          }
         }
         waiting.rows = 0;
         if (last && w.update) {
-          waiting = {height, width, (o0 + i) * w.in + j, c, {}};
-          if (copies_rows)
-            for (int r = 0; r < height; ++r) waiting.copies[r] = copies.at(o0 + i + r);
+          waiting = next;
         } else if (last) {
           for (int r = 0; r < height; ++r)
             copy_row(c + r * kPanel, width, w.gradient + (o0 + i + r) * w.in + j);
