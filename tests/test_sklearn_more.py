@@ -282,6 +282,31 @@ def test_precision(iris: Any) -> None:
     assert {c.dtype for c in double.coefs_} == {np.dtype(np.float64)}
 
 
+@pytest.mark.parametrize("norm", ["batch_norm", "layer_norm"])
+def test_a_float32_model_with_norms_predicts_for_float64(iris: Any, norm: str) -> None:
+    X, y = iris
+    model = MLPClassifier(precision="fp32", max_iter=3, **{norm: True}).fit(X, y)
+    single = model.predict_proba(X.astype(np.float32))
+    np.testing.assert_allclose(model.predict_proba(X), single, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=["compiled", "kernels"])
+def test_training_in_bf16(iris: Any, options: dict[str, Any]) -> None:
+    X, y = iris
+    params: dict[str, Any] = {"random_state": 0, "max_iter": 60, "learning_rate_init": 0.01}
+    half = MLPClassifier(precision="bf16", **params, **options).fit(X, y)
+    single = MLPClassifier(precision="fp32", **params, **options).fit(X, y)
+    assert {c.dtype for c in half.coefs_} == {np.dtype(np.float32)}
+    assert not np.array_equal(half.coefs_[0], single.coefs_[0])
+    assert half.loss_ == pytest.approx(single.loss_, rel=0.05)
+    assert abs(half.score(X, y) - single.score(X, y)) <= 0.02
+
+
+def test_bf16_is_not_for_lbfgs(iris: Any) -> None:
+    with pytest.raises(ValueError, match="precision='bf16' is for the stochastic solvers"):
+        MLPRegressor(precision="bf16", solver="lbfgs").fit(*iris)
+
+
 def test_kept_optimizer_state(iris: Any) -> None:
     X, y = iris
     params: dict[str, Any] = {"random_state": 0, "shuffle": False, "warm_start": True}

@@ -36,7 +36,7 @@ STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
 # of which a prediction is done before its threads would be shared out
 FEW_ROWS = 16
 
-_DTYPES = {"fp32": np.float32, "fp64": np.float64}
+_DTYPES = {"bf16": np.float32, "fp32": np.float32, "fp64": np.float64}
 
 
 class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
@@ -192,6 +192,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         activations, dropout = self._check_layers(len(sizes))
+        if self.precision == "bf16" and self.solver == "lbfgs":
+            raise ValueError("precision='bf16' is for the stochastic solvers, got solver='lbfgs'.")
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
 
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
@@ -212,7 +214,10 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if self.solver == "lbfgs":
             # SciPy computes in float64
             self._hold(np.dtype(np.float64))
-        network = Network(self._hold(), self.intercepts_, activations, self._norms, dropout)
+        products = "bf16" if self.precision == "bf16" else None
+        network = Network(
+            self._hold(), self.intercepts_, activations, self._norms, dropout, products
+        )
         with share_of_threads(self.n_threads) as share:
             if self.solver == "lbfgs":
                 fit_lbfgs(self, network, X, y, sample_weight)
@@ -370,7 +375,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         biases = [np.ascontiguousarray(b, dtype) for b in self.intercepts_]
         names = self._for_each("activation", self.activation, len(weights) - 1)
         activations = [native_name(name) for name in names]
-        return forward(Network(weights, biases, activations, self._norms), X)
+        norms = [norm.to(dtype) for norm in self._norms]
+        return forward(Network(weights, biases, activations, norms), X)
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> Array:
         """Return the output activation's values for X."""

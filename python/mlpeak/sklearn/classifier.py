@@ -63,8 +63,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Seconds after which no epoch begins.
     n_threads : int, optional
         Threads to use; by default a share of `mlpeak.get_num_threads`.
-    precision : {"fp32", "fp64"}, optional
-        Compute in this precision instead of that of X.
+    precision : {"bf16", "fp32", "fp64"}, optional
+        Compute in this precision instead of that of X. "bf16" trains in float32 with the factors of
+        products rounded to bfloat16; predictions are computed in float32.
     keep_optimizer_state : bool, default=False
         Go on with the solver's moments at a warm start.
 

@@ -149,7 +149,7 @@ class _Builder:
 
         self.params = [self.array(p) for p in network.parameters()]
         self.weights = [
-            self.program.weight(value, *w.shape, True, i > 0)
+            self.program.weight(value, *w.shape, True, i > 0, network.precision or "fp32")
             for i, (value, w) in enumerate(zip(self.params, network.weights, strict=False))
         ]
         layers = len(network.weights)

@@ -143,18 +143,21 @@ class KernelEngine:
             layers.append(_Layer(net, i, self.seed, self.step))
             x = layers[-1].forward(x)
             self.step += layers[-1].p > 0
-        z = _linear(x, net.weights[-1], net.biases[-1])
+        z = _linear(x, net.weights[-1], net.biases[-1], net.precision)
         loss = self.objective.mean(z, batch.target, batch.sample_weight)
         squares = sum(float(np.vdot(w, w)) for w in net.weights)
         loss += 0.5 * self.alpha * squares / total
         grad = self.objective.gradient(z, batch.target, batch.sample_weight, total)
-        of_weights, of_biases = [_weight_gradient(grad, x)], [kernels.linear_backward_bias(grad)]
+        of_weights, of_biases = (
+            [_weight_gradient(grad, x, net.precision)],
+            [kernels.linear_backward_bias(grad)],
+        )
         of_norms: list[Array] = []
         for i in range(len(layers) - 1, -1, -1):
-            grad = kernels.linear_backward_input(grad, net.weights[i + 1])
+            grad = kernels.linear_backward_input(grad, net.weights[i + 1], precision=net.precision)
             grad, further = layers[i].backward(grad)
             of_norms = further + of_norms
-            of_weights.insert(0, _weight_gradient(grad, layers[i].x))
+            of_weights.insert(0, _weight_gradient(grad, layers[i].x, net.precision))
             of_biases.insert(0, kernels.linear_backward_bias(grad))
         return loss, [*of_weights, *of_biases, *of_norms]
 
@@ -172,7 +175,7 @@ class _Layer:
         """Return the layer's output."""
         self.x = x
         net, i = self.net, self.number
-        z = _linear(x, net.weights[i], net.biases[i])
+        z = _linear(x, net.weights[i], net.biases[i], net.precision)
         self.z = z
         if self.norm is not None:
             z, self.mean, self.rstd = _normalise(self.norm, z, training=True)
@@ -210,13 +213,13 @@ def forward(net: Network, x: Any) -> Array:
     for i in range(last):
         name = net.activations[i]
         if net.norms or issparse(x):
-            x = _linear(x, net.weights[i], net.biases[i])
+            x = _linear(x, net.weights[i], net.biases[i], net.precision)
             if net.norms:
                 x, _, _ = _normalise(net.norms[i], x, training=False)
             x = _activate(name, x)
         else:
-            x = kernels.linear(x, net.weights[i], net.biases[i], name)
-    return _linear(x, net.weights[last], net.biases[last])
+            x = kernels.linear(x, net.weights[i], net.biases[i], name, precision=net.precision)
+    return _linear(x, net.weights[last], net.biases[last], net.precision)
 
 
 def _normalise(norm: Norm, z: Array, training: bool) -> tuple[Array, Array, Array]:
@@ -231,13 +234,13 @@ def _activate(name: str, z: Array) -> Array:
     return z if name == "identity" else getattr(kernels, name)(z)
 
 
-def _linear(x: Any, weight: Array, bias: Array) -> Array:
+def _linear(x: Any, weight: Array, bias: Array, precision: str | None) -> Array:
     if issparse(x):
         return np.ascontiguousarray(x @ weight.T, weight.dtype) + bias
-    return kernels.linear(x, weight, bias)
+    return kernels.linear(x, weight, bias, precision=precision)
 
 
-def _weight_gradient(grad: Array, x: Any) -> Array:
+def _weight_gradient(grad: Array, x: Any, precision: str | None) -> Array:
     if issparse(x):
         return np.ascontiguousarray((x.T @ grad).T, grad.dtype)
-    return kernels.linear_backward_weight(grad, x)
+    return kernels.linear_backward_weight(grad, x, precision=precision)

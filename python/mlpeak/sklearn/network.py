@@ -63,7 +63,11 @@ class Norm:
 
     def copy(self) -> Norm:
         """Return a norm with arrays of its own."""
-        return Norm(self.kind, *(array.copy() for array in self.arrays()))
+        return self.to(self.weight.dtype)
+
+    def to(self, dtype: np.dtype[Any]) -> Norm:
+        """Return a copy in another dtype."""
+        return Norm(self.kind, *(array.astype(dtype) for array in self.arrays()))
 
 
 @dataclass
@@ -81,6 +85,8 @@ class Network:
         Of the hidden layers; empty for none.
     dropout : list of float
         Of the hidden layers: the probability with which a unit is left out.
+    precision : {"bf16"} or None
+        In what products are computed, as the kernels take it.
     """
 
     weights: list[Array]
@@ -88,6 +94,7 @@ class Network:
     activations: Sequence[str]
     norms: list[Norm] = field(default_factory=list)
     dropout: Sequence[float] = ()
+    precision: str | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
