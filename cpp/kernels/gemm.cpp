@@ -106,7 +106,9 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows || kDepth<E> > 1);
   // Panels of a packed B beyond L2 come from L3, slowly where a strip waits for them.
-  const bool fetch = packed && n * steps * int64_t(sizeof(E)) > kLevel2;
+  const bool fetch_b = packed && n * steps * int64_t(sizeof(E)) > kLevel2;
+  // So does a C beyond L2 that is reloaded for each block of k.
+  const bool fetch_c = steps > depth && m * n * int64_t(sizeof(T)) > kLevel2;
   const int64_t blocks = (m + kBlockRows - 1) / kBlockRows;
   const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
   const Finish<T> finish(epilogue);
@@ -162,15 +164,23 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
             T* corner = c + (ic + i) * ldc + jc + j;
             const TileEnd<T> tile_end = finish.tile(ic + i, jc + j);
             const TileEnd<T>* const end = finish.in_tile && last_block ? &tile_end : nullptr;
-            if (fetch && rows >= kRows - 1 && vectors == kVectors && whole && !wide) {
+            if ((fetch_b || fetch_c) && rows >= kRows - 1 && vectors == kVectors && whole &&
+                !wide) {
               // each strip fetches its part of the panel that comes next
-              const int64_t part = kc * kPanel * int64_t(sizeof(E)) / strips.count;
-              const auto run = rows == kRows ? fetching_tile<E, kRows, kVectors>
-                                             : fetching_tile<E, kRows - 1, kVectors>;
-              run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
-                  block.data + j * block.step, block.ld, corner, ldc, pc == 0, end,
-                  reinterpret_cast<const char*>(block.data + (j + kPanel) * block.step) + s * part,
-                  part / kc);
+              const int64_t part = fetch_b ? kc * kPanel * int64_t(sizeof(E)) / strips.count : 0;
+              const E* coming = block.data + (fetch_b ? j + kPanel : j) * block.step;
+              const T* next =
+                  s + 1 < strips.count ? corner + rows * ldc : c + ic * ldc + jc + j + kPanel;
+              const auto run = [&](auto both) MLPEAK_LAMBDA_INLINE {
+                constexpr bool kTile = decltype(both)::kFetchesTile;
+                const auto of_rows = rows == kRows ? fetching_tile<E, kRows, kVectors, kTile>
+                                                   : fetching_tile<E, kRows - 1, kVectors, kTile>;
+                of_rows(kc, source.at(i, kc), source.row_stride(), source.step(rows),
+                        block.data + j * block.step, block.ld, corner, ldc, pc == 0, end,
+                        {reinterpret_cast<const char*>(coming) + s * part, part / kc,
+                         reinterpret_cast<const char*>(next), ldc * int64_t(sizeof(T))});
+              };
+              fetch_c ? run(Fetch<true>()) : run(Fetch<false>());
               continue;
             }
             const auto run = wide ? kTiles<E>.wide[rows] : kTiles<E>.of[whole][rows][vectors];

@@ -98,14 +98,22 @@ struct Nothing {
   MLPEAK_INLINE void step() {}
 };
 
-/// Brings memory into the cache, `advance` bytes a step of k.
+/// Brings memory into the cache: `advance` bytes a step of k and, if asked, the tile of C that
+/// comes next.
+template <bool kTile>
 struct Fetch {
-  static constexpr int kRounds = 0, kParts = 0;
+  static constexpr bool kFetchesTile = kTile;
+  static constexpr int kRounds = kTile ? kRows : 0, kParts = kVectors;
+  static constexpr int kRegister = Vec<float>::kLanes * int(sizeof(float));
   const char* at;
   int64_t advance;
+  const char* c;
+  int64_t ldc;  // bytes
 
-  MLPEAK_INLINE void round(int) {}
-  MLPEAK_INLINE void part(int) const {}
+  MLPEAK_INLINE void round(int r) {
+    if (r > 0) c += ldc;
+  }
+  MLPEAK_INLINE void part(int v) const { __builtin_prefetch(c + v * kRegister, 1); }
   MLPEAK_INLINE void step() {
     __builtin_prefetch(at);
     at += advance;
@@ -205,14 +213,12 @@ void tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64
                                     end, Nothing());
 }
 
-/// A tile of whole registers that fetches `advance` bytes a step of k from `fetch` on.
-template <class E, int rows, int vectors, class T = Sum<E>>
+/// A tile of whole registers that fetches meanwhile.
+template <class E, int rows, int vectors, bool kTile, class T = Sum<E>>
 void fetching_tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
-                   T* c, int64_t ldc, bool first_block, const TileEnd<T>* end, const char* fetch,
-                   int64_t advance) {
+                   T* c, int64_t ldc, bool first_block, const TileEnd<T>* end, Fetch<kTile> fetch) {
   tile_with<E, rows, vectors, true>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
-                                    first_n<T>(Vec<T>::kLanes), first_block, end,
-                                    Fetch{fetch, advance});
+                                    first_n<T>(Vec<T>::kLanes), first_block, end, fetch);
 }
 
 template <class E, class T = Sum<E>>
