@@ -17,7 +17,7 @@ PICTURE = "rate"
 
 QUICK = (
     "MLP layers, 32x784-512 forward, float32",
-    "few rows, 4x64-64 forward, float32",
+    "few rows, packed weight, 4x64-64 forward, float32",
     "activations 4Ki, tanh, float32",
     "optimizers, adam 100k, float32",
 )
@@ -41,7 +41,11 @@ def workloads() -> list[Workload]:
         found += [square(n, dtype) for n in (256, 512, 1024, 2048)]
     for batch in (1, 4, 16, 64):
         for width in (64, 256, 1024):
-            found.append(layer_product("few rows", "forward", batch, width, width, "float32"))
+            found.append(
+                layer_product(
+                    "few rows, packed weight", "forward", batch, width, width, "float32", True
+                )
+            )
     for size in SIZES:
         for name in ("exp", "relu", "sigmoid", "tanh", "gelu", "silu"):
             found.append(activation(name, size))
@@ -69,9 +73,18 @@ def tensors(*arrays: Any) -> Any:
 
 
 def layer_product(
-    group: str, product: str, batch: int, n_in: int, n_out: int, dtype: str
+    group: str,
+    product: str,
+    batch: int,
+    n_in: int,
+    n_out: int,
+    dtype: str,
+    packed: bool = False,
 ) -> Workload:
-    """One product of a linear layer: X Wᵀ, dY W or dYᵀ X; W is (n_out, n_in)."""
+    """One product of a linear layer: X Wᵀ, dY W or dYᵀ X; W is (n_out, n_in).
+
+    `packed` lets mlpeak's forward use a weight that was laid out before (`kernels.pack`).
+    """
 
     def arrays() -> tuple[Any, Any, Any]:
         x, w, y = (normal(*s, dtype=dtype) for s in ((batch, n_in), (n_out, n_in), (batch, n_out)))
@@ -97,7 +110,7 @@ def layer_product(
 
         a, b, out = arrays()
         if product == "forward":
-            w = b.T
+            w = kernels.pack(b.T) if packed else b.T
             return lambda: kernels.linear(a, w, out=out)
         if product == "grad_input":
             return lambda: kernels.linear_backward_input(a, b, out=out)
@@ -316,13 +329,8 @@ def cross_entropy(rows: int, classes: int) -> Workload:
         from mlpeak import kernels
 
         x, target = arrays()
-        grad, one = np.empty_like(x), np.ones((), np.float32)
-
-        def call() -> Any:
-            loss = kernels.cross_entropy(x, target)
-            return loss, kernels.cross_entropy_backward(one, x, target, out=grad)
-
-        return call
+        grad = np.empty_like(x)
+        return lambda: kernels.cross_entropy_forward_backward(x, target, out=grad)
 
     return Workload(
         "rows",
