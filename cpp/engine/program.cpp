@@ -294,8 +294,10 @@ struct Program<T>::Team {
   int64_t steps;
   Barrier* barrier;
   int threads;
+  int64_t completed = 0;  // steps; at first those done before
   std::atomic<bool> stop{false};
-  int64_t completed = 0;
+  std::atomic<bool> late{false};  // a thread kept the others waiting
+  bool goes_on = false;           // stopped only because of that
 };
 
 template <class T>
@@ -354,7 +356,10 @@ void Program<T>::run_thread(Team& team, int thread) {
   T* const scratch = static_cast<T*>(scratch_.data()) + int64_t(thread) * scratch_size_;
   double* const times = profiling_ ? times_.data() + thread * line_count_ : nullptr;
   auto polled = Clock::now();
-  for (int64_t s = 0; s < team.steps; ++s) {
+  const auto wait = [&team] {
+    if (team.barrier->wait()) team.late.store(true, std::memory_order_relaxed);
+  };
+  for (int64_t s = team.completed; s < team.steps; ++s) {
     const int64_t first = s * run.batch_size;
     const int64_t batch = std::min(run.batch_size, run.samples - first);
     const Plan& plan = batch == plans_[0].batch ? plans_[0] : plans_[1];
@@ -399,13 +404,13 @@ void Program<T>::run_thread(Team& team, int thread) {
       if (!stage.rows.empty()) {
         run_rows(frame, stage, plan, thread, team.threads, times ? times + line : nullptr);
         line += int(stage.rows.size());
-        if (!stage.whole.empty() || i + 1 < stages_.size()) team.barrier->wait();
+        if (!stage.whole.empty() || i + 1 < stages_.size()) wait();
         if (i == 0 && team.stop.load(std::memory_order_relaxed)) return;
       }
       if (!stage.whole.empty()) {
         run_whole(frame, stage, plan, i, thread, times ? times + line : nullptr);
         line += int(stage.whole.size());
-        team.barrier->wait();
+        wait();
       }
     }
     if (!results_.empty()) {
@@ -434,7 +439,19 @@ void Program<T>::run_thread(Team& team, int thread) {
         if (run.interrupted(run.context)) team.stop.store(true);
       }
     }
+    if (team.late.load(std::memory_order_relaxed) && s + 1 < team.steps && !team.stop.load()) {
+      team.goes_on = true;
+      team.stop.store(true);
+    }
   }
+}
+
+template <class T>
+void Program<T>::judge(bool late) {
+  using std::chrono::milliseconds;
+  alone_for_ = late ? std::min(2 * alone_for_, milliseconds(320))
+                    : std::max(alone_for_ / 2, milliseconds(10));
+  if (late) alone_until_ = Clock::now() + alone_for_;
 }
 
 template <class T>
@@ -451,7 +468,8 @@ int64_t Program<T>::run(const Run& run) {
   const int64_t batch = std::min(run.batch_size, run.samples);
   const int64_t steps = (run.samples + run.batch_size - 1) / run.batch_size;
   const int64_t rest = run.samples - (steps - 1) * run.batch_size;
-  const int threads = threads_for(batch);
+  int threads = threads_for(batch);
+  if (threads > 1 && Clock::now() < alone_until_) threads = 1;
   reserve(batch, threads);
   make_plan(plans_[0], batch, threads);
   if (rest != batch) make_plan(plans_[1], rest, threads);
@@ -494,9 +512,10 @@ int64_t Program<T>::run(const Run& run) {
         team.program->run_thread(team, thread);
       },
       &team);
-  if (team.threads == 0) {
+  judge(team.late.load());
+  if (team.threads == 0 || team.goes_on) {
     Barrier alone(1);
-    Team serial{this, run, steps, &alone, 1};
+    Team serial{this, run, steps, &alone, 1, team.completed};
     make_plan(plans_[0], batch, 1);
     if (rest != batch) make_plan(plans_[1], rest, 1);
     run_thread(serial, 0);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <limits>
 #include <memory>
 #include <string>
@@ -149,6 +150,8 @@ class Program {
   /// Points a plan's values to their memory and runs the early instructions.
   void prepare(Plan& plan) const;
   void run_thread(Team& team, int thread);
+  /// Notes how a run on several threads went, so that the next may run on one.
+  void judge(bool late);
   void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
                 int threads, double* times) const;
   void run_whole(const Frame<T>& frame, const Stage& stage, const Plan& plan, size_t index,
@@ -181,6 +184,9 @@ class Program {
   std::vector<double> times_;  // by thread and line
   int64_t profiled_steps_ = 0;
   int line_count_ = 0;
+  // After a thread of the team came late for want of a core, steps run on one thread for a while.
+  std::chrono::steady_clock::time_point alone_until_{};
+  std::chrono::milliseconds alone_for_{10};
 };
 
 }  // namespace engine

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 
 namespace mlpeak {
 
@@ -14,20 +15,24 @@ class Barrier {
  public:
   explicit Barrier(int threads) : threads_(threads) {}
 
-  void wait() {
-    if (threads_ == 1) return;
+  /// Returns whether another thread came so late, by a millisecond or more, that it must have had
+  /// no core.
+  bool wait() {
+    if (threads_ == 1) return false;
     const unsigned round = round_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
       arrived_.store(0, std::memory_order_relaxed);
       round_.store(round + 1, std::memory_order_release);
-      return;
+      return false;
     }
-    for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
-      if (spin < kSpins)
-        pause();
-      else
-        sched_yield();
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (round_.load(std::memory_order_acquire) != round) return false;
+      pause();
     }
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    while (round_.load(std::memory_order_acquire) == round) sched_yield();
+    return Clock::now() - start > std::chrono::milliseconds(1);
   }
 
  private:
