@@ -8,10 +8,6 @@ namespace {
 
 using py::detail::npy_api;
 
-std::string type_name(py::handle object) {
-  return py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>();
-}
-
 std::string dtype_text(const py::array& array) {
   return py::str(array.dtype()).cast<std::string>();
 }
@@ -60,6 +56,10 @@ bool overlap(const char* low, const char* high, const char* other_low, const cha
 }
 
 }  // namespace
+
+std::string type_name(py::handle object) {
+  return py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>();
+}
 
 const char* dtype_name(DType dtype) {
   return dtype == DType::f32 ? "float32" : "float64";
@@ -196,11 +196,67 @@ Out& Out::may_equal(const In& in) {
   return must_not_overlap(in);
 }
 
-double expect_number(Arg arg, double value, double low, double high, const char* legal) {
+template <>
+Scalar<double>::Scalar(py::handle object) : object(object) {
+  value = PyFloat_AsDouble(object.ptr());
+  if (value != -1 || !PyErr_Occurred()) return;
+  kind = PyErr_ExceptionMatches(PyExc_OverflowError) ? too_large : wrong_type;
+  PyErr_Clear();
+}
+
+template <>
+Scalar<int64_t>::Scalar(py::handle object) : object(object) {
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  if (index) value = PyLong_AsLongLong(index.ptr());
+  if (!PyErr_Occurred()) return;
+  kind = index ? too_large : wrong_type;
+  PyErr_Clear();
+}
+
+template <>
+Scalar<bool>::Scalar(py::handle object) : object(object) {
+  py::detail::make_caster<bool> caster;  // without conversion: bool and numpy.bool
+  if (caster.load(object, false))
+    value = caster;
+  else if (PyLong_Check(object.ptr()))
+    value = PyObject_IsTrue(object.ptr()) == 1;
+  else
+    kind = wrong_type;
+}
+
+namespace {
+
+template <class T>
+void expect_kind(Arg arg, const Scalar<T>& scalar, const std::string& legal) {
+  if (scalar.kind == Scalar<T>::wrong_type)
+    type_error(arg, "is " + type_name(scalar.object) + "; expected " + legal);
+  if (scalar.kind == Scalar<T>::too_large)
+    value_error(
+        arg, "is " + py::repr(scalar.object).template cast<std::string>() + "; expected " + legal);
+}
+
+}  // namespace
+
+double expect_number(Arg arg, const Number& number, double low, double high, const char* legal) {
+  if (number.kind != Number::ok) expect_kind(arg, number, legal);
+  const double value = number;
   if (!(value >= low && value <= high))
     value_error(arg,
                 "is " + py::repr(py::float_(value)).cast<std::string>() + "; expected " + legal);
   return value;
+}
+
+int64_t expect_integer(Arg arg, const Integer& integer, int64_t low, int64_t high,
+                       const std::string& legal) {
+  if (integer.kind != Integer::ok) expect_kind(arg, integer, legal);
+  if (integer.value < low || integer.value > high)
+    value_error(arg, "is " + std::to_string(integer.value) + "; expected " + legal);
+  return integer;
+}
+
+bool expect_flag(Arg arg, const Flag& flag) {
+  if (flag.kind != Flag::ok) expect_kind(arg, flag, "a bool");
+  return flag;
 }
 
 }  // namespace bindings

@@ -121,8 +121,54 @@ inline bool given(py::handle object) {
   return !object.is_none();
 }
 
+/// The name of an object's type, for errors.
+std::string type_name(py::handle object);
+
+/// A scalar argument: its value, or why there is none. Conversion never fails, so that pybind11
+/// does not refuse the call with words of its own; the expect_ functions know the argument's name.
+template <class T>
+struct Scalar {
+  enum Kind { ok, wrong_type, too_large };
+  T value = T();
+  Kind kind = ok;
+  py::handle object;  // the caller's; null for a value of ours
+
+  Scalar() = default;
+  Scalar(T value) : value(value) {}
+  explicit Scalar(py::handle object);
+  operator T() const { return value; }
+};
+template <>
+Scalar<double>::Scalar(py::handle object);
+template <>
+Scalar<int64_t>::Scalar(py::handle object);
+template <>
+Scalar<bool>::Scalar(py::handle object);
+using Number = Scalar<double>;    // what has __float__ or __index__
+using Integer = Scalar<int64_t>;  // what has __index__
+using Flag = Scalar<bool>;        // bool, numpy.bool or int
+
 /// A number in [low, high], or ValueError. NaN is refused.
-double expect_number(Arg arg, double value, double low, double high, const char* legal);
+double expect_number(Arg arg, const Number& number, double low, double high, const char* legal);
+/// An integer in [low, high], or ValueError.
+int64_t expect_integer(Arg arg, const Integer& integer, int64_t low, int64_t high,
+                       const std::string& legal);
+bool expect_flag(Arg arg, const Flag& flag);
 
 }  // namespace bindings
 }  // namespace mlpeak
+
+namespace pybind11 {
+namespace detail {
+
+template <class T>
+struct type_caster<mlpeak::bindings::Scalar<T>> {
+  PYBIND11_TYPE_CASTER(mlpeak::bindings::Scalar<T>, make_caster<T>::name);
+  bool load(handle object, bool) {
+    value = mlpeak::bindings::Scalar<T>(object);
+    return true;
+  }
+};
+
+}  // namespace detail
+}  // namespace pybind11

@@ -72,11 +72,12 @@ void define_elementary(py::module_& m, const char* name, Elementary f) {
       py::arg("x"), py::arg("out") = py::none());
 }
 
-py::array bind_pow(py::handle x, double exponent, py::handle out) {
+py::array bind_pow(py::handle x, Number exponent, py::handle out) {
   expect_number({"pow", "exponent"}, exponent, -kMax, kMax, "a finite number");
-  return unary("pow", x, out, [exponent](auto* from, auto* to, const Shape& shape) {
-    pow(from, to, shape.size(), exponent);
-  });
+  return unary("pow", x, out,
+               [exponent = exponent.value](auto* from, auto* to, const Shape& shape) {
+                 pow(from, to, shape.size(), exponent);
+               });
 }
 
 // ---- activations --------------------------------------------------------------------------------
@@ -117,43 +118,43 @@ void define(py::module_& m, const ActivationInfo& a, const char* parameter, doub
             const char* legal) {
   m.def(
       a.name,
-      [&a, parameter, low, legal](py::handle x, double value, py::handle out) {
+      [&a, parameter, low, legal](py::handle x, Number value, py::handle out) {
         expect_number({a.name, parameter}, value, low, kMax, legal);
-        return forward(a, x, out, &value);
+        return forward(a, x, out, &value.value);
       },
       py::arg("x"), py::arg(parameter) = a.params[0], py::arg("out") = py::none());
   m.def(
       a.backward_name,
-      [&a, parameter, low, legal](py::handle grad_output, py::handle saved, double value,
+      [&a, parameter, low, legal](py::handle grad_output, py::handle saved, Number value,
                                   py::handle out) {
         expect_number({a.backward_name, parameter}, value, low, kMax, legal);
-        return backward(a, grad_output, saved, out, &value);
+        return backward(a, grad_output, saved, out, &value.value);
       },
       py::arg("grad_output"), py::arg(saved_name(a)), py::arg(parameter) = a.params[0],
       py::arg("out") = py::none());
 }
 
-void expect_softplus(const char* function, const double* params) {
-  expect_number({function, "beta"}, params[0], kTiny, kMax, "a finite number > 0");
-  expect_number({function, "threshold"}, params[1], -kMax, kMax, "a finite number");
+void expect_softplus(const char* function, const Number& beta, const Number& threshold) {
+  expect_number({function, "beta"}, beta, kTiny, kMax, "a finite number > 0");
+  expect_number({function, "threshold"}, threshold, -kMax, kMax, "a finite number");
 }
 
 void define_softplus(py::module_& m) {
   static const ActivationInfo& a = info(Activation::softplus);
   m.def(
       a.name,
-      [](py::handle x, double beta, double threshold, py::handle out) {
+      [](py::handle x, Number beta, Number threshold, py::handle out) {
+        expect_softplus(a.name, beta, threshold);
         const double params[] = {beta, threshold};
-        expect_softplus(a.name, params);
         return forward(a, x, out, params);
       },
       py::arg("x"), py::arg("beta") = a.params[0], py::arg("threshold") = a.params[1],
       py::arg("out") = py::none());
   m.def(
       a.backward_name,
-      [](py::handle grad_output, py::handle x, double beta, double threshold, py::handle out) {
+      [](py::handle grad_output, py::handle x, Number beta, Number threshold, py::handle out) {
+        expect_softplus(a.backward_name, beta, threshold);
         const double params[] = {beta, threshold};
-        expect_softplus(a.backward_name, params);
         return backward(a, grad_output, x, out, params);
       },
       py::arg("grad_output"), py::arg("x"), py::arg("beta") = a.params[0],

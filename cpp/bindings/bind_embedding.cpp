@@ -1,6 +1,7 @@
 // Table look-ups: indices in range, then one call.
 #include <pybind11/stl.h>
 
+#include <limits>
 #include <new>
 #include <optional>
 #include <string>
@@ -17,9 +18,7 @@ namespace {
 /// The array that `object` is, of any dtype.
 py::array any_array(Arg arg, py::handle object) {
   if (!py::isinstance<py::array>(object))
-    type_error(arg, "is " +
-                        py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>() +
-                        "; expected a numpy.ndarray");
+    type_error(arg, "is " + type_name(object) + "; expected a numpy.ndarray");
   return py::reinterpret_borrow<py::array>(object);
 }
 
@@ -70,13 +69,14 @@ py::array bind_embedding(py::handle indices_object, py::handle weight_object,
 }
 
 py::array bind_embedding_backward(py::handle grad_object, py::handle indices_object,
-                                  int64_t num_embeddings, std::optional<int64_t> padding_idx,
+                                  Integer rows_object, std::optional<Integer> padding_idx,
                                   py::handle out_object) {
   const char* f = "embedding_backward";
   const In grad({f, "grad_output"}, grad_object);
+  const int64_t num_embeddings =
+      expect_integer({f, "num_embeddings"}, rows_object, 0, std::numeric_limits<int64_t>::max(),
+                     "an integer >= 0");
   const std::string rows = std::to_string(num_embeddings);
-  if (num_embeddings < 0)
-    value_error({f, "num_embeddings"}, "is " + rows + "; expected an integer >= 0");
   const Indices indices({f, "indices"}, indices_object);
   indices.expect_range(num_embeddings, "rows of weight");
   bool same = grad.shape.ndim == indices.shape.ndim + 1;
@@ -87,11 +87,8 @@ py::array bind_embedding_backward(py::handle grad_object, py::handle indices_obj
                               indices.shape.text() + " and embedding_dim");
   int64_t padding = -1;
   if (padding_idx) {
-    padding = *padding_idx;
-    if (padding < -num_embeddings || padding >= num_embeddings)
-      value_error({f, "padding_idx"}, "is " + std::to_string(padding) +
-                                          "; expected None or an integer in [-" + rows + ", " +
-                                          rows + ")");
+    padding = expect_integer({f, "padding_idx"}, *padding_idx, -num_embeddings, num_embeddings - 1,
+                             "None or an integer in [-" + rows + ", " + rows + ")");
     if (padding < 0) padding += num_embeddings;
   }
   Out out({f, "out"}, out_object, grad.dtype, {num_embeddings, grad.shape[-1]});

@@ -18,9 +18,7 @@ using namespace py::literals;
 Reduction read_reduction(const char* function, py::handle object) {
   const Arg arg{function, "reduction"};
   if (!py::isinstance<py::str>(object))
-    type_error(arg, "is " +
-                        py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>() +
-                        "; expected a str");
+    type_error(arg, "is " + type_name(object) + "; expected a str");
   const std::string name = object.cast<std::string>();
   if (name == "none") return Reduction::none;
   if (name == "mean") return Reduction::mean;
@@ -216,11 +214,11 @@ class ElementwiseCall {
   std::optional<In> extra_, sample_weight_;
 };
 
-double expect_not_negative(const char* function, const char* name, double value) {
+double expect_not_negative(const char* function, const char* name, const Number& value) {
   return expect_number({function, name}, value, 0, DBL_MAX, "a finite number >= 0");
 }
 
-double expect_positive(const char* function, const char* name, double value) {
+double expect_positive(const char* function, const char* name, const Number& value) {
   return expect_number({function, name}, value, DBL_MIN, DBL_MAX, "a finite number > 0");
 }
 
@@ -249,10 +247,10 @@ void def_plain(py::module_& m, const char* name, const char* name_backward) {
 /// smooth_l1 and huber: one threshold, checked by `expect`.
 template <LossKind kKind>
 void def_threshold(py::module_& m, const char* name, const char* name_backward, const char* option,
-                   double (*expect)(const char*, const char*, double)) {
+                   double (*expect)(const char*, const char*, const Number&)) {
   m.def(
       name,
-      [=](py::handle input, py::handle target, double threshold, py::handle sample_weight,
+      [=](py::handle input, py::handle target, Number threshold, py::handle sample_weight,
           py::handle reduction, py::handle out) {
         ElementwiseCall call(name, kKind, input, target, sample_weight, reduction);
         call.options.threshold = expect(name, option, threshold);
@@ -262,7 +260,7 @@ void def_threshold(py::module_& m, const char* name, const char* name_backward, 
       "reduction"_a = "mean", "out"_a = py::none());
   m.def(
       name_backward,
-      [=](py::handle grad_output, py::handle input, py::handle target, double threshold,
+      [=](py::handle grad_output, py::handle input, py::handle target, Number threshold,
           py::handle sample_weight, py::handle reduction, py::handle out) {
         ElementwiseCall call(name_backward, kKind, input, target, sample_weight, reduction);
         call.options.threshold = expect(name_backward, option, threshold);
@@ -300,10 +298,10 @@ void def_with_logits(py::module_& m) {
 }
 
 ElementwiseCall gaussian_call(const char* function, py::handle input, py::handle target,
-                              py::handle var, bool full, double eps, py::handle sample_weight,
+                              py::handle var, Flag full, Number eps, py::handle sample_weight,
                               py::handle reduction) {
   ElementwiseCall call(function, LossKind::gaussian_nll, input, target, sample_weight, reduction);
-  call.options.full = full;
+  call.options.full = expect_flag({function, "full"}, full);
   call.options.eps = expect_not_negative(function, "eps", eps);
   call.read_variance(var);
   return call;
@@ -312,7 +310,7 @@ ElementwiseCall gaussian_call(const char* function, py::handle input, py::handle
 void def_gaussian(py::module_& m) {
   m.def(
       "gaussian_nll_loss",
-      [](py::handle input, py::handle target, py::handle var, bool full, double eps,
+      [](py::handle input, py::handle target, py::handle var, Flag full, Number eps,
          py::handle sample_weight, py::handle reduction, py::handle out) {
         return gaussian_call("gaussian_nll_loss", input, target, var, full, eps, sample_weight,
                              reduction)
@@ -322,8 +320,8 @@ void def_gaussian(py::module_& m) {
       "sample_weight"_a = py::none(), "reduction"_a = "mean", "out"_a = py::none());
   m.def(
       "gaussian_nll_loss_backward",
-      [](py::handle grad_output, py::handle input, py::handle target, py::handle var, bool full,
-         double eps, py::handle sample_weight, py::handle reduction, py::handle out) {
+      [](py::handle grad_output, py::handle input, py::handle target, py::handle var, Flag full,
+         Number eps, py::handle sample_weight, py::handle reduction, py::handle out) {
         return gaussian_call("gaussian_nll_loss_backward", input, target, var, full, eps,
                              sample_weight, reduction)
             .backward_pair(grad_output, out);
@@ -333,11 +331,11 @@ void def_gaussian(py::module_& m) {
 }
 
 ElementwiseCall poisson_call(const char* function, py::handle input, py::handle target,
-                             bool log_input, bool full, double eps, py::handle sample_weight,
+                             Flag log_input, Flag full, Number eps, py::handle sample_weight,
                              py::handle reduction) {
   ElementwiseCall call(function, LossKind::poisson_nll, input, target, sample_weight, reduction);
-  call.options.log_input = log_input;
-  call.options.full = full;
+  call.options.log_input = expect_flag({function, "log_input"}, log_input);
+  call.options.full = expect_flag({function, "full"}, full);
   call.options.eps = expect_not_negative(function, "eps", eps);
   return call;
 }
@@ -345,7 +343,7 @@ ElementwiseCall poisson_call(const char* function, py::handle input, py::handle 
 void def_poisson(py::module_& m) {
   m.def(
       "poisson_nll_loss",
-      [](py::handle input, py::handle target, bool log_input, bool full, double eps,
+      [](py::handle input, py::handle target, Flag log_input, Flag full, Number eps,
          py::handle sample_weight, py::handle reduction, py::handle out) {
         return poisson_call("poisson_nll_loss", input, target, log_input, full, eps, sample_weight,
                             reduction)
@@ -355,8 +353,8 @@ void def_poisson(py::module_& m) {
       "sample_weight"_a = py::none(), "reduction"_a = "mean", "out"_a = py::none());
   m.def(
       "poisson_nll_loss_backward",
-      [](py::handle grad_output, py::handle input, py::handle target, bool log_input, bool full,
-         double eps, py::handle sample_weight, py::handle reduction, py::handle out) {
+      [](py::handle grad_output, py::handle input, py::handle target, Flag log_input, Flag full,
+         Number eps, py::handle sample_weight, py::handle reduction, py::handle out) {
         return poisson_call("poisson_nll_loss_backward", input, target, log_input, full, eps,
                             sample_weight, reduction)
             .backward(grad_output, out);
@@ -376,27 +374,29 @@ bool is_float_array(py::handle object) {
 class ClassCall {
  public:
   ClassCall(const char* function, ClassLossKind kind, py::handle input_object,
-            py::handle target_object, py::handle weight_object, int64_t ignore_index,
-            double label_smoothing, py::handle sample_weight_object, py::handle reduction_object)
+            py::handle target_object, py::handle weight_object, Integer ignore_index,
+            Number label_smoothing, py::handle sample_weight_object, py::handle reduction_object)
       : input_({function, "input"}, input_object),
         function_(function),
         kind_(kind),
-        ignore_index_(ignore_index) {
+        ignore_index_(expect_integer(
+            {function, "ignore_index"}, ignore_index, std::numeric_limits<int64_t>::min(),
+            std::numeric_limits<int64_t>::max(), "an integer in [-2**63, 2**63)")) {
     input_.expect_ndim(2, "(batch, classes)");
     const Arg target{function, "target"};
     if (kind == ClassLossKind::cross_entropy && is_float_array(target_object)) {
       probabilities_.emplace(target, target_object, input_);
       probabilities_->expect_shape(input_.shape, "the shape of input");
-      if (ignore_index >= 0)
+      if (ignore_index_ >= 0)
         value_error({function, "ignore_index"},
-                    "is " + std::to_string(ignore_index) +
+                    "is " + std::to_string(ignore_index_) +
                         "; expected a negative number, as probability targets cannot be ignored");
       expect_not_empty(input_);
       expect_numbers(*probabilities_, kAnyNumber);
     } else {
       expect_not_empty(input_);
       target_.emplace(target, target_object);
-      target_->expect_range(classes(), "classes", ignore_index);
+      target_->expect_range(classes(), "classes", ignore_index_);
       if (target_->shape != Shape{batch()})
         value_error(target, "has shape " + target_->shape.text() +
                                 "; expected (batch,) = " + Shape{batch()}.text());
@@ -487,8 +487,8 @@ class ClassCall {
 void def_cross_entropy(py::module_& m) {
   m.def(
       "cross_entropy",
-      [](py::handle input, py::handle target, py::handle weight, int64_t ignore_index,
-         double label_smoothing, py::handle sample_weight, py::handle reduction, py::handle out) {
+      [](py::handle input, py::handle target, py::handle weight, Integer ignore_index,
+         Number label_smoothing, py::handle sample_weight, py::handle reduction, py::handle out) {
         return ClassCall("cross_entropy", ClassLossKind::cross_entropy, input, target, weight,
                          ignore_index, label_smoothing, sample_weight, reduction)
             .forward(out);
@@ -499,7 +499,7 @@ void def_cross_entropy(py::module_& m) {
   m.def(
       "cross_entropy_backward",
       [](py::handle grad_output, py::handle input, py::handle target, py::handle weight,
-         int64_t ignore_index, double label_smoothing, py::handle sample_weight,
+         Integer ignore_index, Number label_smoothing, py::handle sample_weight,
          py::handle reduction, py::handle out) {
         return ClassCall("cross_entropy_backward", ClassLossKind::cross_entropy, input, target,
                          weight, ignore_index, label_smoothing, sample_weight, reduction)
@@ -510,8 +510,8 @@ void def_cross_entropy(py::module_& m) {
       "reduction"_a = "mean", "out"_a = py::none());
   m.def(
       "cross_entropy_forward_backward",
-      [](py::handle input, py::handle target, py::handle weight, int64_t ignore_index,
-         double label_smoothing, py::handle sample_weight, py::handle reduction, py::handle out) {
+      [](py::handle input, py::handle target, py::handle weight, Integer ignore_index,
+         Number label_smoothing, py::handle sample_weight, py::handle reduction, py::handle out) {
         return ClassCall("cross_entropy_forward_backward", ClassLossKind::cross_entropy, input,
                          target, weight, ignore_index, label_smoothing, sample_weight, reduction)
             .forward_backward(out);
@@ -524,9 +524,9 @@ void def_cross_entropy(py::module_& m) {
 void def_nll(py::module_& m) {
   m.def(
       "nll_loss",
-      [](py::handle input, py::handle target, py::handle weight, int64_t ignore_index,
+      [](py::handle input, py::handle target, py::handle weight, Integer ignore_index,
          py::handle sample_weight, py::handle reduction, py::handle out) {
-        return ClassCall("nll_loss", ClassLossKind::nll, input, target, weight, ignore_index, 0,
+        return ClassCall("nll_loss", ClassLossKind::nll, input, target, weight, ignore_index, 0.0,
                          sample_weight, reduction)
             .forward(out);
       },
@@ -535,9 +535,9 @@ void def_nll(py::module_& m) {
   m.def(
       "nll_loss_backward",
       [](py::handle grad_output, py::handle input, py::handle target, py::handle weight,
-         int64_t ignore_index, py::handle sample_weight, py::handle reduction, py::handle out) {
+         Integer ignore_index, py::handle sample_weight, py::handle reduction, py::handle out) {
         return ClassCall("nll_loss_backward", ClassLossKind::nll, input, target, weight,
-                         ignore_index, 0, sample_weight, reduction)
+                         ignore_index, 0.0, sample_weight, reduction)
             .backward(grad_output, out);
       },
       "grad_output"_a, "input"_a, "target"_a, py::kw_only(), "weight"_a = py::none(),

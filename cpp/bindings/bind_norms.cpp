@@ -52,7 +52,7 @@ Out new_array(const In& like, const Shape& shape) {
   return Out(like.arg, py::none(), like.dtype, shape);
 }
 
-double checked_eps(const char* function, double eps) {
+double checked_eps(const char* function, const Number& eps) {
   return expect_number({function, "eps"}, eps, 0, DBL_MAX, "a finite number >= 0");
 }
 
@@ -72,7 +72,7 @@ std::optional<Out> gradient_of(const std::optional<In>& weight) {
 }
 
 py::tuple bind_layer_norm(py::handle x_object, py::handle weight_object, py::handle bias_object,
-                          double eps, py::handle out_object) {
+                          Number eps, py::handle out_object) {
   const char* f = "layer_norm";
   const In x = rows_of(f, x_object);
   const auto weight = vector_of({f, "weight"}, weight_object, x);
@@ -116,7 +116,7 @@ py::tuple bind_layer_norm_backward(py::handle grad_object, py::handle x_object,
 }
 
 py::tuple bind_rms_norm(py::handle x_object, py::handle weight_object,
-                        std::optional<double> given_eps, py::handle out_object) {
+                        std::optional<Number> given_eps, py::handle out_object) {
   const char* f = "rms_norm";
   const In x = rows_of(f, x_object);
   const auto weight = vector_of({f, "weight"}, weight_object, x);
@@ -158,9 +158,10 @@ py::tuple bind_rms_norm_backward(py::handle grad_object, py::handle x_object,
 }
 
 py::tuple bind_batch_norm(py::handle x_object, py::handle weight_object, py::handle bias_object,
-                          py::handle mean_object, py::handle var_object, bool training,
-                          double momentum, double eps, py::handle out_object) {
+                          py::handle mean_object, py::handle var_object, Flag training,
+                          Number momentum, Number eps, py::handle out_object) {
   const char* f = "batch_norm";
+  expect_flag({f, "training"}, training);
   const In x({f, "x"}, x_object);
   x.expect_ndim(2, "(batch, features)");
   const auto weight = vector_of({f, "weight"}, weight_object, x);
@@ -215,8 +216,9 @@ py::tuple bind_batch_norm(py::handle x_object, py::handle weight_object, py::han
 
 py::tuple bind_batch_norm_backward(py::handle grad_object, py::handle x_object,
                                    py::handle weight_object, py::handle mean_object,
-                                   py::handle rstd_object, bool training) {
+                                   py::handle rstd_object, Flag training) {
   const char* f = "batch_norm_backward";
+  expect_flag({f, "training"}, training);
   const In x({f, "x"}, x_object);
   x.expect_ndim(2, "(batch, features)");
   const In grad = statistic({f, "grad_output"}, grad_object, x, x.shape, "the shape of x");

@@ -1,5 +1,6 @@
 // Optimizer updates, in place: one shape and dtype for all arrays, numbers in range, then one call.
 #include <cfloat>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,24 +60,37 @@ class Arrays {
   std::vector<Out> written_;
 };
 
-double non_negative(const char* function, const char* name, double value) {
+double non_negative(const char* function, const char* name, const Number& value) {
   return expect_number({function, name}, value, 0, DBL_MAX, "a finite number >= 0");
 }
 
-double below_one(const char* function, const char* name, double value) {
+double below_one(const char* function, const char* name, const Number& value) {
   return expect_number({function, name}, value, 0, 1 - DBL_EPSILON / 2, "a number in [0, 1)");
 }
 
-void expect_step(const char* function, int64_t step) {
-  if (step < 1)
-    value_error({function, "step"},
-                "is " + std::to_string(step) + "; expected 1 for the first update, 2, 3 ...");
+void expect_step(const char* function, const Integer& step) {
+  expect_integer({function, "step"}, step, 1, std::numeric_limits<int64_t>::max(),
+                 "1 for the first update, 2, 3 ...");
 }
 
-void bind_sgd(py::handle param, py::handle grad, py::handle momentum_buffer, double lr,
-              double momentum, double dampening, double weight_decay, bool nesterov, bool maximize,
-              bool first) {
+std::pair<double, double> read_betas(const char* function, py::handle object) {
+  if (!(py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object)))
+    type_error({function, "betas"}, "is " + type_name(object) + "; expected a pair of numbers");
+  if (py::len(object) != 2)
+    value_error({function, "betas"},
+                "has length " + std::to_string(py::len(object)) + "; expected a pair of numbers");
+  const py::object first = object[py::int_(0)], second = object[py::int_(1)];
+  return {below_one(function, "betas[0]", Number(first)),
+          below_one(function, "betas[1]", Number(second))};
+}
+
+void bind_sgd(py::handle param, py::handle grad, py::handle momentum_buffer, Number lr,
+              Number momentum, Number dampening, Number weight_decay, Flag nesterov, Flag maximize,
+              Flag first) {
   const char* f = "sgd";
+  expect_flag({f, "nesterov"}, nesterov);
+  expect_flag({f, "maximize"}, maximize);
+  expect_flag({f, "first"}, first);
   non_negative(f, "lr", lr);
   non_negative(f, "momentum", momentum);
   non_negative(f, "weight_decay", weight_decay);
@@ -95,14 +109,15 @@ void bind_sgd(py::handle param, py::handle grad, py::handle momentum_buffer, dou
 }
 
 void bind_adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle exp_avg_sq,
-               py::handle max_exp_avg_sq, int64_t step, double lr, std::pair<double, double> betas,
-               double eps, double weight_decay, bool decoupled, bool maximize) {
+               py::handle max_exp_avg_sq, Integer step, Number lr, py::handle betas_object,
+               Number eps, Number weight_decay, Flag decoupled, Flag maximize) {
   const char* f = "adam";
+  expect_flag({f, "decoupled"}, decoupled);
+  expect_flag({f, "maximize"}, maximize);
   non_negative(f, "lr", lr);
   non_negative(f, "eps", eps);
   non_negative(f, "weight_decay", weight_decay);
-  below_one(f, "betas[0]", betas.first);
-  below_one(f, "betas[1]", betas.second);
+  const auto betas = read_betas(f, betas_object);
   expect_step(f, step);
   Arrays arrays(f, param, grad);
   arrays.add("exp_avg", exp_avg);
@@ -120,9 +135,10 @@ void bind_adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle
 }
 
 void bind_rmsprop(py::handle param, py::handle grad, py::handle square_avg,
-                  py::handle momentum_buffer, py::handle grad_avg, double lr, double alpha,
-                  double eps, double weight_decay, double momentum, bool maximize) {
+                  py::handle momentum_buffer, py::handle grad_avg, Number lr, Number alpha,
+                  Number eps, Number weight_decay, Number momentum, Flag maximize) {
   const char* f = "rmsprop";
+  expect_flag({f, "maximize"}, maximize);
   non_negative(f, "lr", lr);
   non_negative(f, "eps", eps);
   non_negative(f, "weight_decay", weight_decay);
@@ -148,9 +164,10 @@ void bind_rmsprop(py::handle param, py::handle grad, py::handle square_avg,
   });
 }
 
-void bind_adagrad(py::handle param, py::handle grad, py::handle state_sum, int64_t step, double lr,
-                  double lr_decay, double weight_decay, double eps, bool maximize) {
+void bind_adagrad(py::handle param, py::handle grad, py::handle state_sum, Integer step, Number lr,
+                  Number lr_decay, Number weight_decay, Number eps, Flag maximize) {
   const char* f = "adagrad";
+  expect_flag({f, "maximize"}, maximize);
   non_negative(f, "lr", lr);
   non_negative(f, "lr_decay", lr_decay);
   non_negative(f, "weight_decay", weight_decay);

@@ -15,9 +15,7 @@ uint64_t expect_integer(Arg arg, py::handle object, uint64_t limit, const char* 
   const py::object number = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
   if (!number) {
     PyErr_Clear();
-    type_error(arg, "is " +
-                        py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>() +
-                        expected);
+    type_error(arg, "is " + type_name(object) + expected);
   }
   const unsigned long long value = PyLong_AsUnsignedLongLong(number.ptr());
   if (PyErr_Occurred())
@@ -78,7 +76,7 @@ Shape expect_random_shape(const char* f, py::handle object, int64_t words_each) 
 
 /// A finite number of the dtype, rounded to it.
 template <class T>
-T expect_finite(Arg arg, double value, double low, DType dtype, const char* also) {
+T expect_finite(Arg arg, const Number& value, double low, DType dtype, const char* also) {
   const double max = double(std::numeric_limits<T>::max());
   const std::string legal = std::string("a finite ") + dtype_name(dtype) + also;
   return T(expect_number(arg, value, low < -max ? -max : low, max, legal.c_str()));
@@ -101,7 +99,7 @@ py::array_t<uint32_t> bind_words(py::handle n_object, py::handle first_object, p
   return out;
 }
 
-py::array bind_uniform(py::handle shape_object, double low, double high, py::handle seed,
+py::array bind_uniform(py::handle shape_object, Number low, Number high, py::handle seed,
                        py::handle stream, py::handle step, py::object dtype_object,
                        py::handle out_object) {
   const char* f = "random_uniform";
@@ -128,7 +126,7 @@ py::array bind_uniform(py::handle shape_object, double low, double high, py::han
   });
 }
 
-py::array bind_normal(py::handle shape_object, double mean, double std, py::handle seed,
+py::array bind_normal(py::handle shape_object, Number mean, Number std, py::handle seed,
                       py::handle stream, py::handle step, py::object dtype_object,
                       py::handle out_object) {
   const char* f = "random_normal";
@@ -149,7 +147,7 @@ py::array bind_normal(py::handle shape_object, double mean, double std, py::hand
   });
 }
 
-py::array bind_dropout(Arg in, py::handle object, double p, py::handle seed, py::handle stream,
+py::array bind_dropout(Arg in, py::handle object, Number p, py::handle seed, py::handle stream,
                        py::handle step, py::handle out_object) {
   const In x(in, object);
   expect_number({in.function, "p"}, p, 0, 1, "a probability in [0, 1]");
@@ -197,13 +195,13 @@ void init_random(py::module_& m) {
         arg("out") = py::none());
   m.def(
       "dropout",
-      [](py::handle x, double p, py::handle seed, py::handle stream, py::handle step,
+      [](py::handle x, Number p, py::handle seed, py::handle stream, py::handle step,
          py::handle out) { return bind_dropout({"dropout", "x"}, x, p, seed, stream, step, out); },
       arg("x"), arg("p"), py::kw_only(), arg("seed"), arg("stream") = 0, arg("step") = 0,
       arg("out") = py::none());
   m.def(
       "dropout_backward",
-      [](py::handle grad_output, double p, py::handle seed, py::handle stream, py::handle step,
+      [](py::handle grad_output, Number p, py::handle seed, py::handle stream, py::handle step,
          py::handle out) {
         return bind_dropout({"dropout_backward", "grad_output"}, grad_output, p, seed, stream, step,
                             out);

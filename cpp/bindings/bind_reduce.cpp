@@ -1,8 +1,7 @@
 // Sums and means: the axes become (outer, count, inner), then one call.
 #include <pybind11/stl.h>
 
-#include <optional>
-#include <variant>
+#include <string>
 #include <vector>
 
 #include "bindings/args.h"
@@ -13,27 +12,31 @@ namespace mlpeak {
 namespace bindings {
 namespace {
 
-using Axes = std::optional<std::variant<int, std::vector<int>>>;
-
 /// Which axes are summed over; an axis out of range or given twice is a ValueError.
-std::vector<bool> chosen_axes(Arg arg, const Axes& axes, int ndim) {
-  std::vector<bool> chosen(size_t(ndim), !axes);
-  if (!axes) return chosen;
-  const auto* one = std::get_if<int>(&*axes);
-  for (int axis : one ? std::vector<int>{*one} : std::get<std::vector<int>>(*axes)) {
-    if (axis < -ndim || axis >= ndim)
-      value_error(arg, "is " + std::to_string(axis) + "; expected " + std::to_string(-ndim) +
-                           " to " + std::to_string(ndim - 1));
+std::vector<bool> chosen_axes(Arg arg, py::handle object, int ndim) {
+  std::vector<bool> chosen(size_t(ndim), !given(object));
+  if (!given(object)) return chosen;
+  const auto choose = [&](const Integer& integer) {
+    if (integer.kind == Integer::wrong_type)
+      type_error(arg, "is " + type_name(integer.object) +
+                          "; expected None, an integer or a tuple of integers");
+    int64_t axis = expect_integer(arg, integer, -ndim, ndim - 1,
+                                  std::to_string(-ndim) + " to " + std::to_string(ndim - 1));
     if (axis < 0) axis += ndim;
     if (chosen[size_t(axis)]) value_error(arg, "names axis " + std::to_string(axis) + " twice");
     chosen[size_t(axis)] = true;
-  }
+  };
+  if (py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object))
+    for (py::handle axis : object) choose(Integer(axis));
+  else
+    choose(Integer(object));
   return chosen;
 }
 
-py::array reduce(const char* function, py::handle x_object, const Axes& axes, bool keepdims,
+py::array reduce(const char* function, py::handle x_object, py::handle axes, const Flag& keepdims,
                  py::handle out_object, bool mean) {
   In x({function, "x"}, x_object);
+  expect_flag({function, "keepdims"}, keepdims);
   const int ndim = x.shape.ndim;
   const std::vector<bool> chosen = chosen_axes({function, "axis"}, axes, ndim);
 
@@ -81,14 +84,14 @@ py::array reduce(const char* function, py::handle x_object, const Axes& axes, bo
 void init_reduce(py::module_& m) {
   m.def(
       "sum",
-      [](py::handle x, const Axes& axis, bool keepdims, py::handle out) {
+      [](py::handle x, py::handle axis, Flag keepdims, py::handle out) {
         return reduce("sum", x, axis, keepdims, out, false);
       },
       py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false,
       py::arg("out") = py::none());
   m.def(
       "mean",
-      [](py::handle x, const Axes& axis, bool keepdims, py::handle out) {
+      [](py::handle x, py::handle axis, Flag keepdims, py::handle out) {
         return reduce("mean", x, axis, keepdims, out, true);
       },
       py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false,

@@ -6,6 +6,8 @@ and is raised before anything is written.
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -115,8 +117,32 @@ def write(
     return a
 
 
-def number(function: str, name: str, value: float, low: float, high: float, legal: str) -> float:
-    """`value` is in [low, high]; NaN is refused. `legal` says so in the error."""
-    if not low <= value <= high:
-        raise ValueError(f"{function}: {name} is {value!r}; expected {legal}")
-    return value
+def number(function: str, name: str, value: object, low: float, high: float, legal: str) -> float:
+    """`value` is a number in [low, high]; NaN is refused. `legal` says so in the error."""
+    try:
+        found = math.ldexp(value, 0)  # type: ignore[arg-type]  # float(value), but not of text
+    except TypeError:
+        raise TypeError(f"{function}: {name} is {type(value).__name__}; expected {legal}") from None
+    except OverflowError:
+        raise ValueError(f"{function}: {name} is {value!r}; expected {legal}") from None
+    if not low <= found <= high:
+        raise ValueError(f"{function}: {name} is {found!r}; expected {legal}")
+    return found
+
+
+def integer(function: str, name: str, value: object, low: int, high: int, legal: str) -> int:
+    """`value` is an integer in [low, high]; `legal` says so in the error."""
+    try:
+        found = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{function}: {name} is {type(value).__name__}; expected {legal}") from None
+    if not low <= found <= high:
+        raise ValueError(f"{function}: {name} is {found}; expected {legal}")
+    return found
+
+
+def flags(function: str, **values: object) -> None:
+    """Every one of `values` is a bool (or an int, which Python takes for one)."""
+    for name, value in values.items():
+        if not isinstance(value, (int, np.bool_)):
+            raise TypeError(f"{function}: {name} is {type(value).__name__}; expected a bool")

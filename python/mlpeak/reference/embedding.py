@@ -34,8 +34,9 @@ def embedding_backward(
     """grad_weight[r] = sum of grad_output[i] over all i with indices[i] = r, in order of i."""
     f = "embedding_backward"
     grad = _check.read(f, "grad_output", grad_output)
-    if num_embeddings < 0:
-        raise ValueError(f"{f}: num_embeddings is {num_embeddings}; expected an integer >= 0")
+    num_embeddings = _check.integer(
+        f, "num_embeddings", num_embeddings, 0, (1 << 63) - 1, "an integer >= 0"
+    )
     rows = _check.indices(f, "indices", indices, num_embeddings, "rows of weight")
     if grad.ndim != rows.ndim + 1 or grad.shape[:-1] != rows.shape:
         raise ValueError(
@@ -43,11 +44,10 @@ def embedding_backward(
             f"{rows.shape} and embedding_dim"
         )
     if padding_idx is not None:
-        if not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueError(
-                f"{f}: padding_idx is {padding_idx}; expected None or an integer in "
-                f"[-{num_embeddings}, {num_embeddings})"
-            )
+        legal = f"None or an integer in [-{num_embeddings}, {num_embeddings})"
+        padding_idx = _check.integer(
+            f, "padding_idx", padding_idx, -num_embeddings, num_embeddings - 1, legal
+        )
         padding_idx %= num_embeddings
     expected = (num_embeddings, grad.shape[-1])
     apart = (("grad_output", grad), ("indices", indices))

@@ -312,7 +312,7 @@ def huber_loss_backward(
     return _backward(c, grad_output, np.clip(c.x - c.t, -delta, delta), out)
 
 
-def _check_positive(function: str, name: str, value: float) -> None:
+def _check_positive(function: str, name: str, value: object) -> None:
     smallest = float(np.finfo(np.float64).tiny)
     _check.number(function, name, value, smallest, _FLOAT_MAX, "a finite number > 0")
 
@@ -442,6 +442,7 @@ def gaussian_nll_loss(
 ) -> Array:
     """(log v + (x - t)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2."""
     name = "gaussian_nll_loss"
+    _check.flags(name, full=full)
     c, v = _gaussian(name, input, target, var, eps, sample_weight, reduction)
     loss = 0.5 * (np.log(v) + (c.x - c.t) ** 2 / v)
     return _forward(c, loss + 0.5 * np.log(2.0 * np.pi) if full else loss, out)
@@ -461,6 +462,7 @@ def gaussian_nll_loss_backward(
 ) -> tuple[Array, Array]:
     """(x - t) / v and (1 - (x - t)^2 / v) / (2 v): the clamp of v passes its gradient on."""
     name = "gaussian_nll_loss_backward"
+    _check.flags(name, full=full)
     c, v = _gaussian(name, input, target, var, eps, sample_weight, reduction)
     if out is not None and (not isinstance(out, tuple) or len(out) != 2):
         raise TypeError(f"{name}: out is {type(out).__name__}; expected (grad_input, grad_var)")
@@ -490,6 +492,7 @@ def poisson_nll_loss(
     out: Array | None = None,
 ) -> Array:
     """exp(x) - t x, or x - t log(x + eps); `full` adds Stirling's log t! where t > 1."""
+    _check.flags("poisson_nll_loss", log_input=log_input, full=full)
     c = _elementwise("poisson_nll_loss", input, target, sample_weight, reduction)
     _check.number(c.function, "eps", eps, 0.0, _FLOAT_MAX, "a finite number >= 0")
     loss = np.exp(c.x) - c.t * c.x if log_input else c.x - c.t * np.log(c.x + eps)
@@ -514,6 +517,7 @@ def poisson_nll_loss_backward(
     out: Array | None = None,
 ) -> Array:
     """exp(x) - t, or 1 - t / (x + eps)."""
+    _check.flags("poisson_nll_loss_backward", log_input=log_input, full=full)
     c = _elementwise("poisson_nll_loss_backward", input, target, sample_weight, reduction)
     _check.number(c.function, "eps", eps, 0.0, _FLOAT_MAX, "a finite number >= 0")
     derivative = np.exp(c.x) - c.t if log_input else 1.0 - c.t / (c.x + eps)
@@ -539,6 +543,10 @@ def _classes(
     a_c = sample weight * class weight c * q_c, with q the smoothed target distribution.
     """
     x = _check.read(function, "input", input)
+    legal = "an integer in [-2**63, 2**63)"
+    ignore_index = _check.integer(
+        function, "ignore_index", ignore_index, -(1 << 63), (1 << 63) - 1, legal
+    )
     _check.ndim(function, "input", x, 2, "(batch, classes)")
     batch, classes = x.shape
     soft = probabilities and isinstance(target, np.ndarray) and target.dtype.kind == "f"

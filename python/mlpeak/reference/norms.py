@@ -121,6 +121,7 @@ def batch_norm(
 ) -> tuple[Array, Array, Array]:
     """Along the first axis: y = (x - mean) * rstd * weight + bias, rstd = 1/sqrt(var + eps)."""
     f = "batch_norm"
+    _check.flags(f, training=training)
     x = _check.read(f, "x", x)
     _check.ndim(f, "x", x, 2, "(batch, features)")
     weight, bias, running_mean, running_var = _vectors(
@@ -175,6 +176,7 @@ def batch_norm_backward(
     Outside training mean and rstd are constants: grad_x = weight*rstd*grad.
     """
     f = "batch_norm_backward"
+    _check.flags(f, training=training)
     x = _check.read(f, "x", x)
     _check.ndim(f, "x", x, 2, "(batch, features)")
     grad = _like(f, "grad_output", grad_output, x, x.shape, "the shape of x")

@@ -37,6 +37,7 @@ def sgd(
     first: bool = False,
 ) -> None:
     """Momentum: b = momentum*b + (1 - dampening)*g; p -= lr*b, or lr*(g + momentum*b)."""
+    _check.flags("sgd", nesterov=nesterov, maximize=maximize, first=first)
     _numbers("sgd", lr=lr, momentum=momentum, weight_decay=weight_decay)
     _check.number("sgd", "dampening", dampening, -MAX, MAX, "a finite number")
     if nesterov and (momentum == 0 or dampening != 0):
@@ -71,7 +72,12 @@ def adam(
     maximize: bool = False,
 ) -> None:
     """Averages m of g, v of g^2: p -= lr/(1 - beta1^t) * m / (sqrt(v)/sqrt(1 - beta2^t) + eps)."""
+    _check.flags("adam", decoupled=decoupled, maximize=maximize)
     _numbers("adam", lr=lr, eps=eps, weight_decay=weight_decay)
+    if not isinstance(betas, (tuple, list)):
+        raise TypeError(f"adam: betas is {type(betas).__name__}; expected a pair of numbers")
+    if len(betas) != 2:
+        raise ValueError(f"adam: betas has length {len(betas)}; expected a pair of numbers")
     beta1 = _check.number("adam", "betas[0]", betas[0], 0.0, BELOW_ONE, "a number in [0, 1)")
     beta2 = _check.number("adam", "betas[1]", betas[1], 0.0, BELOW_ONE, "a number in [0, 1)")
     _first_is_one("adam", step)
@@ -112,6 +118,7 @@ def rmsprop(
     maximize: bool = False,
 ) -> None:
     """Average v of g^2, less that of g squared if centered: p -= lr * g / (sqrt(v) + eps)."""
+    _check.flags("rmsprop", maximize=maximize)
     _numbers("rmsprop", lr=lr, eps=eps, weight_decay=weight_decay, momentum=momentum)
     _check.number("rmsprop", "alpha", alpha, 0.0, 1.0, "a number in [0, 1]")
     states = {"square_avg": square_avg}
@@ -152,6 +159,7 @@ def adagrad(
     maximize: bool = False,
 ) -> None:
     """Sum s of g^2: p -= lr/(1 + (t - 1)*lr_decay) * g / (sqrt(s) + eps)."""
+    _check.flags("adagrad", maximize=maximize)
     _numbers("adagrad", lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
     _first_is_one("adagrad", step)
     _arrays("adagrad", param, grad, state_sum=state_sum)
@@ -194,11 +202,11 @@ def _needed(function: str, name: str, array: Array | None, when: str) -> Array:
     return array
 
 
-def _numbers(function: str, **values: float) -> None:
+def _numbers(function: str, **values: object) -> None:
     for name, value in values.items():
         _check.number(function, name, value, 0.0, MAX, NON_NEGATIVE)
 
 
 def _first_is_one(function: str, step: int) -> None:
-    if step < 1:
-        raise ValueError(f"{function}: step is {step}; expected 1 for the first update, 2, 3 ...")
+    legal = "1 for the first update, 2, 3 ..."
+    _check.integer(function, "step", step, 1, (1 << 63) - 1, legal)

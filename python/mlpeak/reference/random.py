@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,13 +52,7 @@ def _words(n: int, first: int, seed: int, stream: int, step: int) -> NDArray[np.
 
 def _integer(function: str, name: str, value: object, bits: int, legal: str) -> int:
     """`value` is an integer in [0, 2**bits)."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{function}: {name} is {type(value).__name__}; expected {legal}") from None
-    if not 0 <= number < 1 << bits:
-        raise ValueError(f"{function}: {name} is {number}; expected {legal}")
-    return number
+    return _check.integer(function, name, value, 0, (1 << bits) - 1, legal)
 
 
 def _key(function: str, seed: object, stream: object, step: object) -> tuple[int, int, int]:
@@ -119,8 +112,8 @@ def random_uniform(
     key = _key(f, seed, stream, step)
     t = _dtype(f, dtype).type
     biggest = float(np.finfo(t).max)
-    _check.number(f, "low", low, -biggest, biggest, f"a finite {np.dtype(t)}")
-    _check.number(f, "high", high, -biggest, biggest, f"a finite {np.dtype(t)}")
+    low = _check.number(f, "low", low, -biggest, biggest, f"a finite {np.dtype(t)}")
+    high = _check.number(f, "high", high, -biggest, biggest, f"a finite {np.dtype(t)}")
     lo, hi = t(low), t(high)
     if not lo <= hi:
         raise ValueError(f"{f}: high is {high!r}; expected at least low = {low!r}")
@@ -157,8 +150,8 @@ def random_normal(
     key = _key(f, seed, stream, step)
     t = _dtype(f, dtype)
     biggest = float(np.finfo(t.type).max)
-    _check.number(f, "mean", mean, -biggest, biggest, f"a finite {t}")
-    _check.number(f, "std", std, 0.0, biggest, f"a finite {t}, at least 0")
+    mean = _check.number(f, "mean", mean, -biggest, biggest, f"a finite {t}")
+    std = _check.number(f, "std", std, 0.0, biggest, f"a finite {t}, at least 0")
     n = math.prod(dims)
     _word_limit(f, "shape", n * t.itemsize // 4)
     result = _check.write(f, "out", out, t, dims)
@@ -193,7 +186,7 @@ def _dropout(
     f: str, name: str, x: Array, p: float, seed: int, stream: int, step: int, out: Array | None
 ) -> Array:
     x = _check.read(f, name, x)
-    _check.number(f, "p", p, 0.0, 1.0, "a probability in [0, 1]")
+    p = _check.number(f, "p", p, 0.0, 1.0, "a probability in [0, 1]")
     key = _key(f, seed, stream, step)
     _word_limit(f, name, x.size)
     result = _check.write(f, "out", out, x.dtype, x.shape, may_equal=((name, x),))

@@ -17,9 +17,13 @@ def _axes(function: str, x: Array, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
     chosen: list[int] = []
-    for a in (axis,) if isinstance(axis, int) else axis:
-        if not -x.ndim <= a < x.ndim:
-            raise ValueError(f"{function}: axis is {a}; expected {-x.ndim} to {x.ndim - 1}")
+    for a in axis if isinstance(axis, (tuple, list)) else (axis,):
+        if not hasattr(a, "__index__"):
+            raise TypeError(
+                f"{function}: axis is {type(a).__name__}; expected None, an integer or a tuple of "
+                "integers"
+            )
+        a = _check.integer(function, "axis", a, -x.ndim, x.ndim - 1, f"{-x.ndim} to {x.ndim - 1}")
         if a % x.ndim in chosen:
             raise ValueError(f"{function}: axis names axis {a % x.ndim} twice")
         chosen.append(a % x.ndim)
@@ -30,6 +34,7 @@ def _reduce(
     function: str, x: Array, axis: Axis, keepdims: bool, out: Array | None, average: bool
 ) -> Array:
     x = _check.read(function, "x", x)
+    _check.flags(function, keepdims=keepdims)
     axes = _axes(function, x, axis)
     count = 1
     for a in axes:
@@ -38,7 +43,7 @@ def _reduce(
         raise ValueError(f"{function}: x has no elements to average along axis")
     shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape) if keepdims or i not in axes)
     y = _check.write(function, "out", out, x.dtype, shape, apart_from=(("x", x),))
-    total = np.sum(x, axis=axes, keepdims=keepdims, dtype=np.float64)
+    total = np.sum(x, axis=axes, keepdims=bool(keepdims), dtype=np.float64)
     y[...] = total / count if average else total
     return y
 
