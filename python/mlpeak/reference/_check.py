@@ -22,6 +22,11 @@ def _ndarray(function: str, name: str, array: object) -> Array:
     return array
 
 
+def plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Return `array` without its subclass: numpy.matrix has other shapes and another ``*``."""
+    return array if type(array) is np.ndarray else array.view(np.ndarray)
+
+
 def _floating(function: str, name: str, array: Array) -> None:
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         raise TypeError(f"{function}: {name} has dtype {array.dtype}; expected float32 or float64")
@@ -35,7 +40,7 @@ def read(function: str, name: str, array: object, like: tuple[str, Array] | None
         raise TypeError(
             f"{function}: {name} has dtype {a.dtype}; expected {like[1].dtype} like {like[0]}"
         )
-    return a
+    return plain(a)
 
 
 def ndim(function: str, name: str, array: Array, expected: int, layout: str) -> None:
@@ -59,7 +64,7 @@ def indices(
     a = _ndarray(function, name, array)
     if a.dtype.kind not in "iu":
         raise TypeError(f"{function}: {name} has dtype {a.dtype}; expected integers")
-    values = a.astype(np.int64)
+    values = plain(a).astype(np.int64)
     flat = values.ravel()
     outside = (flat < 0) | (flat >= count)
     if ignored is not None:

@@ -89,5 +89,5 @@ def gather_rows(x: NDArray[Any], indices: NDArray[Any], out: Array | None = None
     for name, other in (("x", x), ("indices", indices)):
         if np.may_share_memory(out, other):
             raise ValueError(f"{f}: out shares memory with {name}; expected an array of its own")
-    out[...] = x[rows]
+    out[...] = _check.plain(x)[rows]
     return out

@@ -172,7 +172,7 @@ def adagrad(
 
 
 def _wide(array: Array) -> NDArray[np.float64]:
-    return array.astype(np.float64)
+    return np.array(array, np.float64)
 
 
 def _gradient(
