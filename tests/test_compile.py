@@ -380,6 +380,32 @@ def test_steady_steps_allocate_nothing_that_stays() -> None:
     assert grown < 4096, f"{grown} bytes remain of 200 steps"
 
 
+@pytest.mark.parametrize("warm", [False, True])
+def test_errors_name_what_was_called(warm: bool) -> None:
+    mlpeak.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(3, 2), nn.Flatten())
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    run = mlpeak.compile(model)
+    x, y = np.zeros((4, 1), np.int64), np.zeros(4, np.int64)
+    if warm:
+        step(x, y)
+        run(x)
+    calls: dict[str, Callable[[Any], Any]] = {
+        "step: x": lambda wrong: step(wrong, y),
+        "fit: X": lambda wrong: step.fit(wrong, y, epochs=1, batch_size=2),
+        "run: x": run,
+        "predict: X": run.predict,
+    }
+    wrongs = [(x + 3, "holds 3"), (x[:0], "has"), (x[0, 0], "has shape"), (x + 1j, "has dtype")]
+    for start, call in calls.items():
+        for wrong, text in wrongs:
+            with pytest.raises((TypeError, ValueError)) as raised:
+                call(wrong)
+            message = str(raised.value)
+            # what differs from the others is named: y, where x has no samples
+            assert message.startswith((f"{start} {text}", f"{start[:-1]}y has 4 samples")), message
+
+
 def test_forward_writes_into_out() -> None:
     model = network((6, 5, 3))
     run = mlpeak.compile(model)

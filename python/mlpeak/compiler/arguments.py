@@ -19,8 +19,10 @@ __all__ = ["arrays_of", "check_batch", "interpretations", "kind_of"]
 _INDEX_KINDS = ("i4", "i8", "u4", "u8")
 
 
-def arrays_of(name: str, value: Any) -> tuple[Array, ...]:
+def arrays_of(function: str, name: str, value: Any) -> tuple[Array, ...]:
     """Return the arrays of an argument: a tuple is several, anything else is one.
+
+    Errors begin with `function`, what was called, and `name`, the argument.
 
     Raises
     ------
@@ -30,25 +32,26 @@ def arrays_of(name: str, value: Any) -> tuple[Array, ...]:
         If an array has no batch dimension.
     """
     parts = value if isinstance(value, tuple) else (value,)
-    return tuple(_array(name, part) for part in parts)
+    return tuple(_array(function, name, part) for part in parts)
 
 
-def _array(name: str, value: Any) -> Array:
+def _array(function: str, name: str, value: Any) -> Array:
     array = value._array if isinstance(value, Tensor) else np.asarray(value)
     if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and array.itemsize not in (4, 8)):
         raise TypeError(
-            f"step: {name} has dtype {array.dtype}; expected float32, float64 or an integer type"
+            f"{function}: {name} has dtype {array.dtype}; expected float32, float64 or an integer "
+            "type"
         )
     if array.dtype == np.uint64:
-        raise TypeError(f"step: {name} has dtype uint64; expected int64")
+        raise TypeError(f"{function}: {name} has dtype uint64; expected int64")
     if array.ndim == 0:
-        raise ValueError(f"step: {name} has shape (); expected (batch, ...)")
+        raise ValueError(f"{function}: {name} has shape (); expected (batch, ...)")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
-def check_batch(named: Sequence[tuple[str, Array]]) -> int:
+def check_batch(function: str, named: Sequence[tuple[str, Array]]) -> int:
     """Return how many samples all the arrays have, at least one.
 
     Raises
@@ -61,10 +64,11 @@ def check_batch(named: Sequence[tuple[str, Array]]) -> int:
     for name, other in named[1:]:
         if other.shape[0] != samples:
             raise ValueError(
-                f"step: {name} has {other.shape[0]} samples; expected {samples}, as {first} has"
+                f"{function}: {name} has {other.shape[0]} samples; expected {samples}, "
+                f"as {first} has"
             )
     if samples == 0:
-        raise ValueError(f"step: {first} has no samples; expected at least one")
+        raise ValueError(f"{function}: {first} has no samples; expected at least one")
     return int(samples)
 
 

@@ -18,7 +18,9 @@ def named(name: str, arrays: Sequence[Array]) -> list[tuple[str, Array]]:
     return [(f"{name}[{i}]", array) for i, array in enumerate(arrays)]
 
 
-def check_integers(expected: Sequence[dict[str, Any]], arrays: Sequence[tuple[str, Array]]) -> bool:
+def check_integers(
+    function: str, expected: Sequence[dict[str, Any]], arrays: Sequence[tuple[str, Array]]
+) -> bool:
     """Check all classes and indices; return whether any is the loss's ``ignore_index``.
 
     Raises
@@ -34,7 +36,7 @@ def check_integers(expected: Sequence[dict[str, Any]], arrays: Sequence[tuple[st
         position, found = _core.scan_integers(array, uppers, wanted["ignore_index"])
         if position >= 0:
             raise ValueError(
-                f"step: {name} holds {array.reshape(-1)[position]} at position {position}; "
+                f"{function}: {name} holds {array.reshape(-1)[position]} at position {position}; "
                 f"expected integers in [0, {uppers[position % len(uppers)]})"
             )
         ignored = ignored or found

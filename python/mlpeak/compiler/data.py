@@ -16,7 +16,7 @@ from mlpeak.compiler.checks import named
 __all__ = ["Data", "data_of", "scales_of", "whole_arrays"]
 
 
-def whole_arrays(name: str, value: Any) -> tuple[Array, ...]:
+def whole_arrays(function: str, name: str, value: Any) -> tuple[Array, ...]:
     """Return the arrays of an argument that may be larger than memory; see `arrays_of`.
 
     An array that is not C-contiguous or not in native byte order is copied once, unless it is a
@@ -36,10 +36,10 @@ def whole_arrays(name: str, value: Any) -> tuple[Array, ...]:
         if not array.flags.c_contiguous or not array.dtype.isnative:
             wrong = "C-contiguous" if not array.flags.c_contiguous else "in native byte order"
             raise ValueError(
-                f"fit: {name} is a memory map that is not {wrong}; expected one that is, for it "
-                "is not copied"
+                f"{function}: {name} is a memory map that is not {wrong}; expected one that is, "
+                "for it is not copied"
             )
-    return arrays_of(name, value)
+    return arrays_of(function, name, value)
 
 
 def _is_mapped(array: Array) -> bool:
@@ -103,10 +103,10 @@ class Data:
 
 def data_of(names: tuple[str, str, str], x: Any, y: Any, weight: Any, scale: float | None) -> Data:
     """Return checked data; `names` are those of the arguments, for errors."""
-    inputs, targets = whole_arrays(names[0], x), whole_arrays(names[1], y)
-    weights = () if weight is None else whole_arrays(names[2], weight)
+    inputs, targets = whole_arrays("fit", names[0], x), whole_arrays("fit", names[1], y)
+    weights = () if weight is None else whole_arrays("fit", names[2], weight)
     samples = check_batch(
-        named(names[0], inputs) + named(names[1], targets) + named(names[2], weights)
+        "fit", named(names[0], inputs) + named(names[1], targets) + named(names[2], weights)
     )
     scales = scales_of(inputs, scale) + [1.0] * (len(targets) + len(weights))
     return Data(inputs, targets, weights, scales, samples)

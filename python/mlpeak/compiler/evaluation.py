@@ -80,7 +80,7 @@ class Evaluation:
                 )
             if wanted["integer"] and array.dtype.kind == "f":
                 raise TypeError(f"fit: {name} has dtype {array.dtype}; expected integers")
-        check_integers(expected, given)
+        check_integers("fit", expected, given)
         self._targets = [
             np.array(array, np.int64 if wanted["integer"] else bound.dtype)
             for array, wanted in zip(data.targets, expected[count:], strict=True)

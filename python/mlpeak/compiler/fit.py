@@ -97,7 +97,13 @@ class Fit:
     ) -> None:
         self._step, self._data, self._settings = step, data, settings
         self._callbacks = callbacks
-        self._bound = step.prepare(data.inputs, data.targets, data.weight)
+        self._bound = step.prepare(
+            data.inputs,
+            data.targets,
+            data.weight,
+            function="fit",
+            names=("X", "y", "sample_weight"),
+        )
         self._evaluation = evaluation_of(step, *validation, self._bound)
         self._judged = self._evaluation is not None or settings.patience is not None
         self._position = self._start()

@@ -65,8 +65,8 @@ class CompiledRun:
             result = self._call(x, out)
             if result is not None:
                 return result
-        inputs = arrays_of("x", x)
-        return self._run(inputs, check_batch(named("x", inputs)), out)
+        inputs = arrays_of("run", "x", x)
+        return self._run("run", "x", inputs, check_batch("run", named("x", inputs)), out)
 
     def predict(self, X: Any, *, batch_size: int = 1024, scale: float = 1.0) -> Any:
         """Return the model's output for many samples, in batches.
@@ -86,15 +86,21 @@ class CompiledRun:
         """
         if batch_size < 1:
             raise ValueError(f"predict: batch_size is {batch_size}; expected at least 1")
-        inputs = whole_arrays("X", X)
-        check_batch(named("X", inputs))
-        return self._run(inputs, batch_size, None, scale)
+        inputs = whole_arrays("predict", "X", X)
+        check_batch("predict", named("X", inputs))
+        return self._run("predict", "X", inputs, batch_size, None, scale)
 
     def _run(
-        self, inputs: tuple[Array, ...], batch_size: int, out: Array | None, scale: float = 1.0
+        self,
+        function: str,
+        name: str,
+        inputs: tuple[Array, ...],
+        batch_size: int,
+        out: Array | None,
+        scale: float = 1.0,
     ) -> Any:
         bound = self._bound(inputs)
-        check_integers(bound.expected, named("x", inputs))
+        check_integers(function, bound.expected, named(name, inputs))
         samples = inputs[0].shape[0]
         outputs = bound.graph.outputs
         results: list[Array] = []

@@ -95,8 +95,8 @@ class CompiledStep:
             loss = self._call(x, y, sample_weight)
             if loss is not None:
                 return loss  # type: ignore[no-any-return]
-        inputs, targets = arrays_of("x", x), arrays_of("y", y)
-        weight = () if sample_weight is None else arrays_of("sample_weight", sample_weight)
+        inputs, targets = arrays_of("step", "x", x), arrays_of("step", "y", y)
+        weight = () if sample_weight is None else arrays_of("step", "sample_weight", sample_weight)
         bound = self.prepare(inputs, targets, weight)
         loss = bound.step.call(inputs, targets, weight[0] if weight else None)
         if loss is None:
@@ -109,6 +109,9 @@ class CompiledStep:
         targets: tuple[Array, ...],
         weight: tuple[Array, ...] = (),
         ignored: bool | None = None,
+        *,
+        function: str = "step",
+        names: tuple[str, str, str] = ("x", "y", "sample_weight"),
     ) -> Bound:
         """Return the program for arrays of this kind, checked, ready to run.
 
@@ -118,14 +121,18 @@ class CompiledStep:
             As `mlpeak.compiler.arguments.arrays_of` returns them; `weight` has one or none.
         ignored : bool, optional
             Whether targets are the loss's ``ignore_index``, if the integers were checked before.
+        function, names : str, tuple of str
+            What was called, and its arguments, for errors.
         """
-        given = named("x", inputs) + named("y", targets) + named("sample_weight", weight)
-        check_batch(given)
+        given = named(names[0], inputs) + named(names[1], targets) + named(names[2], weight)
+        check_batch(function, given)
         if weight and weight[0].ndim != 1:
-            raise ValueError(f"step: sample_weight has shape {weight[0].shape}; expected (batch,)")
+            raise ValueError(
+                f"{function}: {names[2]} has shape {weight[0].shape}; expected (batch,)"
+            )
         kinds = tuple(kind_of(array) for _, array in given), len(inputs), bool(weight)
         bound = self._bound(kinds, inputs, targets, bool(weight), ignored=bool(ignored))
-        if ignored is None and check_integers(bound.expected, given):
+        if ignored is None and check_integers(function, bound.expected, given):
             bound = self._bound(kinds, inputs, targets, bool(weight), ignored=True)
         bound.refresh()
         bound.step.phase = self.phase
