@@ -141,11 +141,36 @@ def test_moving_average_is_that_of_the_formula() -> None:
         step(x, y)
         for average, p in zip(wanted, model.parameters(), strict=True):
             average += (p._array - average) * np.float32(1 - 0.9)
-    got = [step.options.averages[id(p)] for p in model.parameters()]
+    got = [step.options.averages[p] for p in model.parameters()]
     assert [a.tobytes() for a in got] == [a.tobytes() for a in wanted]
 
 
 # What changes between two steps is noticed.
+
+
+def test_replaced_parameter_starts_its_own_average_and_sum() -> None:
+    sizes = (4, 3)
+    model = network(sizes)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optimizer, accumulate=2, ema=0.5)
+    x, y = samples(sizes, 8)
+    step(x, y)
+    step(x, y)
+    ids = set()
+    for t in range(20):  # a tensor that is gone leaves its id to the next of its size
+        new = nn.Parameter(mlpeak.from_numpy(np.full((3, 4), t, np.float32)))
+        assert id(new) not in ids, "an average is kept by an id that is free again"
+        ids.add(id(new))
+        model[0].weight = new
+        optimizer.param_groups[0]["params"] = list(model.parameters())
+        optimizer.state.clear()
+        del new
+        gc.collect()
+        step(x, y)
+        step(x, y)
+        now = model[0].weight._array
+        found = step.ema_state_dict()["0.weight"]._array
+        np.testing.assert_allclose(found, 0.5 * t + 0.5 * now, rtol=1e-6, atol=1e-6)
 
 
 def changed(what: Callable[[nn.Sequential, Optimizer], None]) -> None:

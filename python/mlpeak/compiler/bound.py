@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlpeak import _core, _random
+from mlpeak._tensor import Tensor
 from mlpeak._types import Array
 from mlpeak.compiler.capture import capture_forward, capture_training
 from mlpeak.compiler.fingerprint import fingerprint, same
@@ -31,8 +32,9 @@ class Options:
     clip_norm, accumulate, ema, precision
         As in `mlpeak.compile`.
     averages, sums : dict
-        From the id of a parameter to the arrays of its moving average and, with `accumulate`, of
-        the sum of its gradients: all programs of a step share them.
+        From a parameter to the arrays of its moving average and, with `accumulate`, of the sum of
+        its gradients: all programs of a step share them. A tensor is hashed by identity; holding
+        it here keeps its id from being given to another one.
     """
 
     def __init__(
@@ -44,8 +46,8 @@ class Options:
     ) -> None:
         self.clip_norm, self.accumulate, self.ema = clip_norm, accumulate, ema
         self.precision = precision
-        self.averages: dict[int, Array] = {}
-        self.sums: dict[int, Array] = {}
+        self.averages: dict[Tensor, Array] = {}
+        self.sums: dict[Tensor, Array] = {}
 
 
 class Bound:
@@ -165,10 +167,10 @@ def bind_training(
     updates = Updates(optimizer, {id(tensor) for tensor, _ in graph.gradients})
     if options.ema is not None:
         for param, _, _ in updates.members:
-            options.averages.setdefault(id(param), param._array.copy())
+            options.averages.setdefault(param, param._array.copy())
     if options.accumulate > 1:
         for param, _, _ in updates.members:
-            options.sums.setdefault(id(param), np.zeros_like(param._array))
+            options.sums.setdefault(param, np.zeros_like(param._array))
     low = Lowering(
         graph,
         model_dtype(model),
@@ -177,8 +179,8 @@ def bind_training(
         options.accumulate,
         options.ema,
         options.precision,
-        options.averages,
-        options.sums,
+        {id(param): array for param, array in options.averages.items()},
+        {id(param): array for param, array in options.sums.items()},
         ignored,
     )
     low.run()

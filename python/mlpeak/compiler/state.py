@@ -66,8 +66,8 @@ def state_of(step: CompiledStep) -> State:
             else:
                 state.counts.append([i, name, value])
         for kind, known in (("average", step.options.averages), ("sum", step.options.sums)):
-            if id(param) in known:
-                arrays[f"{kind}.{i}"] = known[id(param)]
+            if param in known:
+                arrays[f"{kind}.{i}"] = known[param]
     return state
 
 
@@ -102,11 +102,11 @@ def put_back(step: CompiledStep, state: State) -> None:
             states[params[int(number)]][name] = from_numpy(array.copy())
         elif kind in known:
             # programs that were built have these arrays' addresses
-            own = known[kind].setdefault(id(params[int(number)]), array.copy())
+            own = known[kind].setdefault(params[int(number)], array.copy())
             own[...] = array
     for i, param in enumerate(params):
         for kind, arrays in known.items():
-            own_now = arrays.get(id(param))
+            own_now = arrays.get(param)
             if own_now is not None and f"{kind}.{i}" not in state.arrays:
                 own_now[...] = param._array if kind == "average" else 0
     step.optimizer.state = states

@@ -296,7 +296,7 @@ class CompiledStep:
         averages = self.options.averages
         state: dict[str, Any] = self.model.state_dict(keep_vars=True)
         for name, tensor in state.items():
-            state[name] = from_numpy(averages.get(id(tensor), tensor._array).copy())
+            state[name] = from_numpy(averages.get(tensor, tensor._array).copy())
         return state
 
     def flush(self) -> None:
