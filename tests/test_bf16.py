@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable
@@ -240,6 +241,16 @@ def test_compile_refuses_bf16_of_a_float64_model() -> None:
         mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters()), precision="bf16")
     with pytest.raises(ValueError, match="precision is 'fp8'; expected one of 'fp32', 'bf16'"):
         mlpeak.compile(nn.Linear(2, 1), precision="fp8")
+
+
+def test_compile_refuses_a_product_with_a_precision_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be computed in the program's precision."""
+    monkeypatch.setattr(kernels, "linear", functools.partial(kernels.linear, precision="bf16"))
+    run = mlpeak.compile(nn.Linear(2, 1))
+    with pytest.raises(mlpeak.CompileError, match=r"linear .*has a precision of its own"):
+        run(np.ones((3, 2), np.float32))
 
 
 def test_loss_on_real_images_is_within_one_percent_of_fp32(mnist_10k: Path) -> None:

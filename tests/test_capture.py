@@ -461,7 +461,7 @@ def test_a_graph_names_modules_and_holds_the_arrays_themselves() -> None:
     assert first.inputs[1].array is model[0].weight._array
     assert first.inputs[1].tensor is model[0].weight
     assert first.inputs[0] is graph.inputs[0]
-    assert first.params == {"activation": "identity"}
+    assert first.params == {"activation": "identity", "precision": None}
 
 
 def test_batch_norm_updates_its_buffers_and_counts() -> None:

@@ -467,6 +467,8 @@ class Lowering:
             if rule is None:
                 raise self.error(call, "is not among the operations that compile")
             self.check_dtypes(call)
+            if call.params.get("precision") is not None:
+                raise self.error(call, "has a precision of its own, which is compile's to choose")
             first = call.inputs[0] if call.inputs else None
             if call.name in REPEATED and first is not None and is_rows(first.shape):
                 self.repeat = columns_of(first.shape[:-1])
