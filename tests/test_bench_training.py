@@ -213,6 +213,25 @@ def test_unknown_suite_is_refused(capsys, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_bf16_is_timed_against_fp32():
+    script = Path(__file__).parents[1] / "benchmarks/training/bf16.py"
+    done = subprocess.run(
+        [sys.executable, script, "1"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [
+        line.split() for line in done.stdout.splitlines() if line.startswith(("matmul", "step"))
+    ]
+    assert [row[0] for row in rows] == ["matmul"] * 3 + ["step"] * len(adam.NETS)
+    for *_, fp32, bf16, ratio, _ in rows:
+        fp32, bf16 = (float(text.replace(",", "")) for text in (fp32, bf16))
+        assert float(ratio) == pytest.approx(fp32 / bf16, abs=0.01)
+
+
 def test_a_whole_training_on_images_is_timed_and_tested(tmp_path):
     """benchmarks/training/mnist_10k.py on images that tell their class by where they are bright."""
     rng = np.random.default_rng(0)

@@ -31,18 +31,21 @@ def train(threads: int, epochs: int) -> tuple[bytes, float]:
     mlpeak.set_num_threads(threads)
     mlpeak.manual_seed(0)
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((426, 30), dtype=np.float32), rng.integers(0, 2, 426)
-    model = nn.Sequential(nn.Linear(30, 100), nn.ReLU(), nn.Dropout(0.1), nn.Linear(100, 2))
+    x, y = rng.standard_normal((1500, 30), dtype=np.float32), rng.integers(0, 2, 1500)
+    layers = [nn.Linear(30, 128), nn.ReLU(), nn.Dropout(0.1), nn.Linear(128, 128), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(128, 2))
     step = mlpeak.compile(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
+    step(x[:200], y[:200])
+    assert f", {threads} threads," in str(step.explain())
     begin = time.perf_counter()
-    step.fit(x, y, epochs=epochs, batch_size=50, progress=False)
+    step.fit(x, y, epochs=epochs, batch_size=200, progress=False)
     seconds = time.perf_counter() - begin
     return b"".join(bytes(p.detach().numpy()) for p in model.parameters()), seconds
 
 
 def test_a_team_without_cores_trains_alone_to_the_same_bits(crowd: None) -> None:
-    """A thread that waits for its core comes milliseconds late to each barrier, 8,000 of them."""
-    alone, one = train(1, 400)
-    together, two = train(2, 400)
+    """A thread that waits for its core comes milliseconds late to each barrier, 3,200 of them."""
+    alone, one = train(1, 200)
+    together, two = train(2, 200)
     assert together == alone
-    assert two < 5 * one + 1, f"{two:.2f} s on two threads, {one:.2f} s on one"
+    assert two < 3 * one + 1, f"{two:.2f} s on two threads, {one:.2f} s on one"

@@ -10,19 +10,19 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 import mlpeak
-from mlpeak import kernels, nn, optim
+from mlpeak import kernels
 from mlpeak.bench.training.adam import NETS
 from mlpeak.bench.training.nets import Net
-from mlpeak.bench.training.with_mlpeak import model_of
+from mlpeak.bench.training.with_mlpeak import training_step
+from mlpeak.bench.workloads import Call
 
 SECONDS = 0.03  # of a turn, about
-Call = Callable[[], object]
 
 
 def by_turns(calls: Sequence[Call], rounds: int) -> list[float]:
@@ -54,14 +54,7 @@ def products(size: int) -> list[Call]:
 
 def steps(net: Net) -> list[Call]:
     """Return a training step in both precisions."""
-    calls: list[Call] = []
-    for precision in ("fp32", "bf16"):
-        model = model_of(net)
-        loss = nn.BCEWithLogitsLoss() if net.is_binary else nn.CrossEntropyLoss()
-        optimizer = optim.Adam(model.parameters(), lr=net.lr)
-        step = mlpeak.compile(model, loss, optimizer, precision=precision)
-        calls.append(partial(step, *net.data()))
-    return calls
+    return [training_step(net, precision) for precision in ("fp32", "bf16")]
 
 
 def main() -> None:

@@ -26,8 +26,7 @@ Precision precision_of(const char* function, py::handle name, DType dtype) {
   if (!given(name)) return Precision::native;
   const Arg arg{function, "precision"};
   if (!py::isinstance<py::str>(name))
-    type_error(arg,
-               std::string("is ") + Py_TYPE(name.ptr())->tp_name + "; expected 'bf16' or None");
+    type_error(arg, "is " + type_name(name) + "; expected 'bf16' or None");
   const std::string text = name.cast<std::string>();
   if (text != "bf16") value_error(arg, "is '" + text + "'; expected 'bf16' or None");
   if (dtype != DType::f32)

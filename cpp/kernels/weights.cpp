@@ -2,8 +2,8 @@
 //
 // A panel of X (the batch x the tile's columns) is walked by strips of G's columns. A strip's sums,
 // once complete, are used up by the update while the next strip's sums run: the update's divisions
-// and square roots keep the divider busy, the sums the multipliers. The gradient never reaches
-// memory beyond L1.
+// and square roots keep the divider busy, the sums the multipliers. What a strip's update will read
+// is fetched while the strip is summed. The gradient never reaches memory beyond L1.
 #include "mlpeak/kernels/weights.h"
 
 #include "kernels/register.h"
@@ -41,57 +41,34 @@ class PackedRows {
 };
 
 /// Rows [o, o + rows), columns [j, j + width) of the weight into the packed form of its transpose;
-/// o and j are multiples of kColumns, width is at most that.
-template <class T>
+/// o and j are multiples of kColumns, width is at most that. Pairs run along the weight's rows.
+template <class E, class T = Sum<E>>
 void pack_forward(const WeightGradient<T>& w, int64_t o, int64_t rows, int64_t j, int64_t width) {
-  constexpr int64_t kLanes = Vec<T>::kLanes, kPanel = kColumns<T>;
+  constexpr int64_t kLanes = Vec<E>::kLanes, kPanel = kColumns<E>, kStep = kDepth<E>;
+  const int64_t last = steps_of<E>(j + width);
   for (int64_t r = 0; r < rows; r += kPanel) {
-    PackedRows packed(w.forward, w.out, w.in, o + r);
+    PackedRows packed(reinterpret_cast<E*>(w.forward), w.out, steps_of<E>(w.in), o + r);
     const int64_t count = smaller(kPanel, rows - r);
-    for (int64_t q = j; q < j + width;) {  // columns of the weight are rows of its transpose
-      T* const first = packed.at(q);
-      const int64_t until = smaller(j + width, packed.end());
+    for (int64_t q = j / kStep; q < last;) {  // columns of the weight are rows of its transpose
+      E* const first = packed.at(q);
+      const int64_t until = smaller(last, packed.end());
       for (int64_t i = 0; i < count; i += kLanes) {
         const T* from = w.weight + (o + r + i) * w.in;
-        T* to = first + i;
+        E* to = first + i;
         int64_t c = q;
+        alignas(64) E rounded[kStep > 1 ? kLanes * kLanes : 1];
         if (i + kLanes <= count)
-          for (; c + kLanes <= until; c += kLanes, to += kLanes * kPanel)
-            transpose_block(from + c, w.in, to, kPanel);
-        for (; c < until; ++c, to += kPanel)
-          for (int64_t lane = 0; lane < kLanes && i + lane < count; ++lane)
-            to[lane] = from[lane * w.in + c];
-      }
-      q = until;
-    }
-  }
-}
-
-/// The same for pairs, which run along the weight's columns.
-void pack_forward_pairs(const WeightGradient<float>& w, int64_t o, int64_t rows, int64_t j,
-                        int64_t width) {
-  constexpr int64_t kLanes = Vec<Pair>::kLanes, kPanel = kColumns<Pair>;
-  for (int64_t r = 0; r < rows; r += kPanel) {
-    PackedRows packed(reinterpret_cast<Pair*>(w.forward), w.out, steps_of<Pair>(w.in), o + r);
-    const int64_t count = smaller(kPanel, rows - r);
-    for (int64_t q = j / 2; q < (j + width + 1) / 2;) {
-      Pair* const first = packed.at(q);
-      const int64_t until = smaller((j + width + 1) / 2, packed.end());
-      for (int64_t i = 0; i < count; i += kLanes) {
-        const float* from = w.weight + (o + r + i) * w.in;
-        Pair* to = first + i;
-        int64_t c = q;
-        if (i + kLanes <= count)
-          for (; c + kLanes <= until && 2 * (c + kLanes) <= w.in;
+          for (; c + kLanes <= until && (c + kLanes) * kStep <= w.in;
                c += kLanes, to += kLanes * kPanel) {
-            alignas(64) Pair block[kLanes * kLanes];
-            for (int64_t lane = 0; lane < kLanes; ++lane)
-              pairs_along(2 * kLanes, from + lane * w.in + 2 * c, block + lane * kLanes);
-            transpose_block(block, kLanes, to, kPanel);
+            const auto block =
+                operand(MatrixView<T>{from + c * kStep, w.in, 1}, kLanes, kLanes * kStep, rounded);
+            transpose_block(block.data, block.row, to, kPanel);
           }
         for (; c < until; ++c, to += kPanel)
           for (int64_t lane = 0; lane < kLanes && i + lane < count; ++lane)
-            pairs_along(smaller(w.in - 2 * c, int64_t(2)), from + lane * w.in + 2 * c, to + lane);
+            to[lane] = *operand(MatrixView<T>{from + lane * w.in + c * kStep, w.in, 1}, 1,
+                                smaller(kStep, w.in - c * kStep), rounded)
+                            .data;
       }
       q = until;
     }
@@ -99,7 +76,7 @@ void pack_forward_pairs(const WeightGradient<float>& w, int64_t o, int64_t rows,
 }
 
 /// Rows [o, o + rows), columns [j, j + width) of the weight into its packed form, whose pairs run
-/// along the weight's rows; o is even.
+/// down the weight's columns; o is even.
 void pack_backward_pairs(const WeightGradient<float>& w, int64_t o, int64_t rows, int64_t j,
                          int64_t width) {
   PackedRows packed(reinterpret_cast<Pair*>(w.backward), w.in, steps_of<Pair>(w.out), j);
@@ -350,11 +327,9 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
     } while (pc < steps);
     if (waiting.rows) update_strip(w, waiting, copies_rows);
     if constexpr (kPairs) {
-      if (w.update && w.forward) pack_forward_pairs(w, o0, rows, j, width);
       if (w.update && w.backward) pack_backward_pairs(w, o0, rows, j, width);
-    } else {
-      if (w.update && w.forward) pack_forward(w, o0, rows, j, width);
     }
+    if (w.update && w.forward) pack_forward<E>(w, o0, rows, j, width);
   }
 }
 

@@ -127,20 +127,29 @@ MLPEAK_INLINE void pairs_across(int64_t n, const float* even, const float* odd, 
 class FlushToZero {
  public:
 #if defined(__x86_64__)
-  FlushToZero() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
-  ~FlushToZero() { _mm_setcsr(saved_); }
+  FlushToZero() : saved_(_mm_getcsr()) { set(saved_ | 0x8040); }
+  ~FlushToZero() { set(saved_); }
 
  private:
+  static void set(unsigned mode) {
+    __asm__ volatile("" ::: "memory");  // arithmetic stays on its side: its operands are in memory
+    _mm_setcsr(mode);
+    __asm__ volatile("" ::: "memory");
+  }
   unsigned saved_;
 #elif defined(__aarch64__)
   FlushToZero() {
     __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
-    __asm__ volatile("msr fpcr, %0" : : "r"(saved_ | 1ull << 24));
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved_ | 1ull << 24) : "memory");
   }
-  ~FlushToZero() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
+  ~FlushToZero() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_) : "memory"); }
 
  private:
   unsigned long long saved_;
+#else
+  FlushToZero() {}  // no such mode is known here: subnormal numbers are computed with
+
+ private:
 #endif
   FlushToZero(const FlushToZero&) = delete;
   FlushToZero& operator=(const FlushToZero&) = delete;

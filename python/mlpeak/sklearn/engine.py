@@ -148,10 +148,8 @@ class KernelEngine:
         squares = sum(float(np.vdot(w, w)) for w in net.weights)
         loss += 0.5 * self.alpha * squares / total
         grad = self.objective.gradient(z, batch.target, batch.sample_weight, total)
-        of_weights, of_biases = (
-            [_weight_gradient(grad, x, net.precision)],
-            [kernels.linear_backward_bias(grad)],
-        )
+        of_weights = [_weight_gradient(grad, x, net.precision)]
+        of_biases = [kernels.linear_backward_bias(grad)]
         of_norms: list[Array] = []
         for i in range(len(layers) - 1, -1, -1):
             grad = kernels.linear_backward_input(grad, net.weights[i + 1], precision=net.precision)

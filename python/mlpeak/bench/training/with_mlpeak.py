@@ -22,12 +22,12 @@ def model_of(net: Net) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def training_step(net: Net) -> Call:
+def training_step(net: Net, precision: str = "fp32") -> Call:
     """Return the step."""
     model = model_of(net)
     loss = nn.BCEWithLogitsLoss() if net.is_binary else nn.CrossEntropyLoss()
     kind = {"adam": optim.Adam, "sgd": optim.SGD}[net.optimizer]
-    step = mlpeak.compile(model, loss, kind(model.parameters(), lr=net.lr))
+    step = mlpeak.compile(model, loss, kind(model.parameters(), lr=net.lr), precision=precision)
     x, y = net.data()
     return lambda: step(x, y)
 
