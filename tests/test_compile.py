@@ -17,7 +17,8 @@ from mlpeak import nn, optim
 from mlpeak.optim.optimizer import Optimizer
 
 OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
-    "adam": lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
+    "adam": lambda p: optim.Adam(p, lr=0.01),
+    "adam-decay": lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
     "adamw": lambda p: optim.AdamW(p, lr=0.01),
     "amsgrad": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
     "sgd": lambda p: optim.SGD(p, lr=0.1),
@@ -87,8 +88,12 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
     assert state_bits(optimizer) == state_bits(other)
 
 
-def test_bits_equal_on_every_tier_and_team() -> None:
-    sizes = (300, 260, 200, 10)
+@pytest.mark.parametrize(
+    "sizes",
+    [(300, 260, 200, 10), (530, 512, 10)],
+    ids=["small", "copies past the caches"],  # from 1 MiB on
+)
+def test_bits_equal_on_every_tier_and_team(sizes: tuple[int, ...]) -> None:
     x, y = samples(sizes, 192)
     found = {}
     for name in mlpeak._core.tiers():

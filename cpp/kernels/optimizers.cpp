@@ -61,7 +61,8 @@ void update(const Update<T>& u, int64_t rows, int64_t columns, int64_t ld, T* pa
     case Rule::sgd_momentum:
       return update_all(block, SgdMomentum<T>(u.sgd));
     case Rule::adam:
-      return update_all(block, Adam<T>(u.adam));
+      return is_plain(u.adam) ? update_all(block, Adam<T, false, true>(u.adam))
+                              : update_all(block, Adam<T>(u.adam));
     case Rule::amsgrad:
       return update_all(block, Adam<T, true>(u.adam));
     case Rule::rmsprop:

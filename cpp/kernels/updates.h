@@ -73,8 +73,15 @@ struct SgdMomentum {
   }
 };
 
+/// Whether Adam leaves p and the gradient as they are: then it saves three multiplications by 1, 0
+/// and 1.
+template <class T>
+MLPEAK_INLINE bool is_plain(const AdamScalars<T>& s) {
+  return s.sign == T(1) && s.weight_decay == T(0) && s.shrink == T(1);
+}
+
 /// Adam and AdamW; states: exp_avg, exp_avg_sq and, for AMSGrad, max_exp_avg_sq.
-template <class T, bool kAmsgrad = false>
+template <class T, bool kAmsgrad = false, bool kPlain = false>
 struct Adam {
   static constexpr int kStates = kAmsgrad ? 3 : 2;
   Gradient<T> gradient;
@@ -93,8 +100,10 @@ struct Adam {
         shrink(set1(s.shrink)) {}
 
   MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>* state) const {
-    g = gradient(p, g);
-    p = shrink * p;
+    if constexpr (!kPlain) {
+      g = gradient(p, g);
+      p = shrink * p;
+    }
     const Vec<T> m = decayed(beta1, state[0], one_minus_beta1, g);
     Vec<T> v = decayed(beta2, state[1], one_minus_beta2 * g, g);
     state[0] = m;

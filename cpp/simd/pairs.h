@@ -62,8 +62,9 @@ MLPEAK_INLINE void store(Pair* p, Vec<Pair> a) {
 MLPEAK_INLINE Vec<Pair> set1(Pair x) {
   return {from_bits(set1(int32_t(x.bits)))};
 }
+template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const Pair* from, int64_t from_ld, Pair* to, int64_t to_ld) {
-  transpose_block(as_floats(from), from_ld, as_floats(to), to_ld);
+  transpose_block<kPast>(as_floats(from), from_ld, as_floats(to), to_ld);
 }
 template <>
 MLPEAK_INLINE int64_t transpose_rows(int rows, int64_t k, const Pair* from, int64_t ld, Pair* to) {

@@ -1,11 +1,20 @@
 // Transposing a block of kLanes x kLanes elements in registers, for packing a transposed operand:
-// it moves data and computes nothing, so tiers may differ in how.
+// it moves data and computes nothing, so tiers may differ in how. With kPast the results are stored
+// past the caches.
 #pragma once
 
 #include "simd/vec.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
+
+template <bool kPast, class T>
+MLPEAK_INLINE void put(T* p, Vec<T> v) {
+  if constexpr (kPast)
+    stream(p, v);
+  else
+    store(p, v);
+}
 
 #if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16) || defined(MLPEAK_TIER_AVX2)
 
@@ -34,6 +43,7 @@ MLPEAK_INLINE void transpose_8x8(const float* const row[8], __m256 column[8]) {
 #if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16)
 
 /// to[p * to_ld + i] = from[i * from_ld + p] for i, p in [0, kLanes).
+template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
   __m512 pairs[16];  // of rows, interleaved in 128-bit quarters
   for (int i = 0; i < 16; i += 2) {
@@ -53,13 +63,14 @@ MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to
     const __m512 odd01 = _mm512_shuffle_f32x4(group[0], group[1], 0xdd);
     const __m512 even23 = _mm512_shuffle_f32x4(group[2], group[3], 0x88);
     const __m512 odd23 = _mm512_shuffle_f32x4(group[2], group[3], 0xdd);
-    _mm512_storeu_ps(to + c * to_ld, _mm512_shuffle_f32x4(even01, even23, 0x88));
-    _mm512_storeu_ps(to + (4 + c) * to_ld, _mm512_shuffle_f32x4(odd01, odd23, 0x88));
-    _mm512_storeu_ps(to + (8 + c) * to_ld, _mm512_shuffle_f32x4(even01, even23, 0xdd));
-    _mm512_storeu_ps(to + (12 + c) * to_ld, _mm512_shuffle_f32x4(odd01, odd23, 0xdd));
+    put<kPast>(to + c * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0x88)});
+    put<kPast>(to + (4 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0x88)});
+    put<kPast>(to + (8 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0xdd)});
+    put<kPast>(to + (12 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0xdd)});
   }
 }
 
+template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
   for (int c = 0; c < 2; ++c) {  // quarter q of group[g] is column 2q + c of rows 2g, 2g + 1
     __m512d group[4];
@@ -72,23 +83,25 @@ MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* 
     const __m512d odd01 = _mm512_shuffle_f64x2(group[0], group[1], 0xdd);
     const __m512d even23 = _mm512_shuffle_f64x2(group[2], group[3], 0x88);
     const __m512d odd23 = _mm512_shuffle_f64x2(group[2], group[3], 0xdd);
-    _mm512_storeu_pd(to + c * to_ld, _mm512_shuffle_f64x2(even01, even23, 0x88));
-    _mm512_storeu_pd(to + (2 + c) * to_ld, _mm512_shuffle_f64x2(odd01, odd23, 0x88));
-    _mm512_storeu_pd(to + (4 + c) * to_ld, _mm512_shuffle_f64x2(even01, even23, 0xdd));
-    _mm512_storeu_pd(to + (6 + c) * to_ld, _mm512_shuffle_f64x2(odd01, odd23, 0xdd));
+    put<kPast>(to + c * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0x88)});
+    put<kPast>(to + (2 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0x88)});
+    put<kPast>(to + (4 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0xdd)});
+    put<kPast>(to + (6 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0xdd)});
   }
 }
 
 #elif defined(MLPEAK_TIER_AVX2)
 
+template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
   const float* row[8];
   for (int i = 0; i < 8; ++i) row[i] = from + i * from_ld;
   __m256 column[8];
   transpose_8x8(row, column);
-  for (int c = 0; c < 8; ++c) _mm256_storeu_ps(to + c * to_ld, column[c]);
+  for (int c = 0; c < 8; ++c) put<kPast>(to + c * to_ld, Vec<float>{column[c]});
 }
 
+template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
   for (int c = 0; c < 2; ++c) {
     __m256d group[2];
@@ -97,14 +110,14 @@ MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* 
       const __m256d b = _mm256_loadu_pd(from + (2 * g + 1) * from_ld);
       group[g] = c ? _mm256_unpackhi_pd(a, b) : _mm256_unpacklo_pd(a, b);
     }
-    _mm256_storeu_pd(to + c * to_ld, _mm256_permute2f128_pd(group[0], group[1], 0x20));
-    _mm256_storeu_pd(to + (2 + c) * to_ld, _mm256_permute2f128_pd(group[0], group[1], 0x31));
+    put<kPast>(to + c * to_ld, Vec<double>{_mm256_permute2f128_pd(group[0], group[1], 0x20)});
+    put<kPast>(to + (2 + c) * to_ld, Vec<double>{_mm256_permute2f128_pd(group[0], group[1], 0x31)});
   }
 }
 
 #else
 
-template <class T>
+template <bool kPast = false, class T>
 MLPEAK_INLINE void transpose_block(const T* from, int64_t from_ld, T* to, int64_t to_ld) {
   for (int p = 0; p < Vec<T>::kLanes; ++p)
     for (int i = 0; i < Vec<T>::kLanes; ++i) to[p * to_ld + i] = from[i * from_ld + p];

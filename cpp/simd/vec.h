@@ -8,6 +8,8 @@
 //   Mask<T>      one flag a lane
 //
 //   load(p) store(p, v)                    unaligned, whole register
+//   stream(p, v)                           to aligned memory past the caches, where a register is a
+//                                          line; finish_streams() before another thread may read
 //   first_n<T>(n)                          mask of the first n lanes; n is clamped to [0, kLanes]
 //   load(p, m) store(p, v, m)              masked; lanes that are off read as 0 and touch no memory
 //   set1(x)                                x in every lane
@@ -69,4 +71,18 @@ Mask<T> first_n(int64_t n);
 #include "simd/vec_neon.h"
 #else
 #include "simd/vec_scalar.h"
+#endif
+
+#if !defined(MLPEAK_TIER_AVX512) && !defined(MLPEAK_TIER_AVX512_BF16)
+namespace mlpeak {
+namespace MLPEAK_TIER {
+
+template <class T>
+MLPEAK_INLINE void stream(T* p, Vec<T> v) {
+  store(p, v);
+}
+MLPEAK_INLINE void finish_streams() {}
+
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak
 #endif

@@ -40,6 +40,9 @@ namespace MLPEAK_TIER {
   MLPEAK_INLINE void store(T* p, Vec<T> a) {                          \
     _mm512_storeu_##S(p, a.v);                                        \
   }                                                                   \
+  MLPEAK_INLINE void stream(T* p, Vec<T> a) {                         \
+    _mm512_stream_##S(p, a.v);                                        \
+  }                                                                   \
   MLPEAK_INLINE void store(T* p, Vec<T> a, Mask<T> m) {               \
     _mm512_mask_storeu_##S(p, m.m, a.v);                              \
   }                                                                   \
@@ -147,6 +150,10 @@ MLPEAK_INLINE Vec<float> scale_exponent(Vec<float> a, Vec<float> n) {
 }
 MLPEAK_INLINE Vec<double> scale_exponent(Vec<double> a, Vec<double> n) {
   return {_mm512_scalef_pd(a.v, n.v)};
+}
+
+MLPEAK_INLINE void finish_streams() {
+  _mm_sfence();
 }
 
 }  // namespace MLPEAK_TIER

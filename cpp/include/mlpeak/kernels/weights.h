@@ -21,8 +21,9 @@ struct WeightGradient {
   const Update<T>* update;
   T* weight;
   T* states[3];
-  T* forward;   // the weight's transpose, packed: GemmKernels::pack(n = out, k = in); or null
-  T* backward;  // the weight, packed: GemmKernels::pack(n = in, k = out); or null
+  // Packed copies for the products of the next step, aligned to 64 bytes; or null.
+  T* forward;   // the weight's transpose: GemmKernels::pack(n = out, k = in)
+  T* backward;  // the weight: GemmKernels::pack(n = in, k = out)
 };
 
 template <class T>
