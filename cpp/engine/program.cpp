@@ -325,18 +325,26 @@ void Program<T>::run_rows(const Frame<T>& frame, const Stage& stage, const Plan&
 }
 
 template <class T>
-void Program<T>::run_whole(const Frame<T>& frame, const Stage& stage, const Plan& plan,
-                           size_t index, int thread, double* times) const {
-  const std::vector<Unit>& units = plan.units[index];
-  const std::vector<int64_t>& bounds = plan.bounds[index];
-  for (int64_t u = bounds[size_t(thread)]; u < bounds[size_t(thread) + 1]; ++u) {
+void Program<T>::share_units(const Plan& plan, int64_t step, int thread, int threads) {
+  for (size_t s = 0; s < stages_.size(); ++s)
+    shares_.set((step % 2 * int64_t(stages_.size()) + int64_t(s)) * threads + thread,
+                plan.bounds[s][size_t(thread)], plan.bounds[s][size_t(thread) + 1]);
+}
+
+template <class T>
+void Program<T>::run_whole(const Frame<T>& frame, const Plan& plan, size_t stage, int64_t step,
+                           int thread, int threads, double* times) {
+  const std::vector<Unit>& units = plan.units[stage];
+  const auto& whole = stages_[stage].whole;
+  const int64_t first = (step % 2 * int64_t(stages_.size()) + int64_t(stage)) * threads;
+  for (int64_t u; (u = shares_.take(first, thread, threads)) >= 0;) {
     const Unit& unit = units[size_t(u)];
     if (!times) {
-      stage.whole[size_t(unit.instruction)]->run(frame, unit.unit);
+      whole[size_t(unit.instruction)]->run(frame, unit.unit);
       continue;
     }
     const auto start = Clock::now();
-    stage.whole[size_t(unit.instruction)]->run(frame, unit.unit);
+    whole[size_t(unit.instruction)]->run(frame, unit.unit);
     times[size_t(unit.instruction)] +=
         std::chrono::duration<double, std::nano>(Clock::now() - start).count();
   }
@@ -362,7 +370,14 @@ void Program<T>::run_thread(Team& team, int thread) {
   for (int64_t s = team.completed; s < team.steps; ++s) {
     const int64_t first = s * run.batch_size;
     const int64_t batch = std::min(run.batch_size, run.samples - first);
-    const Plan& plan = batch == plans_[0].batch ? plans_[0] : plans_[1];
+    const auto plan_of = [&](int64_t samples) -> const Plan& {
+      return samples == plans_[0].batch ? plans_[0] : plans_[1];
+    };
+    const Plan& plan = plan_of(batch);
+    // Nobody takes the next step's units yet, nor any longer those of the step before, whose place
+    // they have: the barriers of the steps between keep it so.
+    const int64_t coming = std::min(run.batch_size, run.samples - first - batch);
+    if (coming > 0) share_units(plan_of(coming), s + 1, thread, team.threads);
     const std::vector<T*>& values = plan.pointers;
     const int64_t phase = (run.phase + s) % run.accumulate;
     const int64_t updated = (run.phase + s) / run.accumulate;
@@ -408,7 +423,7 @@ void Program<T>::run_thread(Team& team, int thread) {
         if (i == 0 && team.stop.load(std::memory_order_relaxed)) return;
       }
       if (!stage.whole.empty()) {
-        run_whole(frame, stage, plan, i, thread, times ? times + line : nullptr);
+        run_whole(frame, plan, i, s, thread, team.threads, times ? times + line : nullptr);
         line += int(stage.whole.size());
         wait();
       }
@@ -494,7 +509,16 @@ int64_t Program<T>::run(const Run& run) {
   }
   prepare(plans_[0]);
   if (rest != batch) prepare(plans_[1]);
-  Barrier barrier(threads);
+  shares_.reserve(2 * int64_t(stages_.size()) * threads);
+  const auto share_first = [&](int64_t step, int of) {
+    for (int t = 0; t < of; ++t)
+      share_units(step + 1 < steps || rest == batch ? plans_[0] : plans_[1], step, t, of);
+  };
+  share_first(0, threads);
+  // In time for a thread's part of a whole step, nobody is late.
+  Barrier barrier(threads,
+                  std::max(std::chrono::nanoseconds(1000000),
+                           std::chrono::nanoseconds(int64_t(nanoseconds(batch)) / threads)));
   Team team{this, run, steps, &barrier, threads};
   if (threads == 1) {
     run_thread(team, 0);
@@ -518,6 +542,7 @@ int64_t Program<T>::run(const Run& run) {
     Team serial{this, run, steps, &alone, 1, team.completed};
     make_plan(plans_[0], batch, 1);
     if (rest != batch) make_plan(plans_[1], rest, 1);
+    share_first(serial.completed, 1);
     run_thread(serial, 0);
     if (profiling_) profiled_steps_ += serial.completed;
     return serial.completed;

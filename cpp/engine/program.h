@@ -11,6 +11,7 @@
 
 #include "engine/instruction.h"
 #include "engine/linear.h"
+#include "engine/shares.h"
 #include "engine/source.h"
 #include "mlpeak/tier.h"
 #include "ops/optimizers.h"
@@ -133,7 +134,7 @@ class Program {
     int threads = 0;
     int64_t block = 0, alignment = 1;
     std::vector<std::vector<Unit>> units;      // by stage
-    std::vector<std::vector<int64_t>> bounds;  // by stage: which units a thread takes
+    std::vector<std::vector<int64_t>> bounds;  // by stage: which units are a thread's own
     std::vector<T*> pointers;                  // by value
     std::vector<T> early;
   };
@@ -154,8 +155,10 @@ class Program {
   void judge(bool late);
   void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
                 int threads, double* times) const;
-  void run_whole(const Frame<T>& frame, const Stage& stage, const Plan& plan, size_t index,
-                 int thread, double* times) const;
+  /// Hands out the units of step `step` anew, `thread`'s own of each stage.
+  void share_units(const Plan& plan, int64_t step, int thread, int threads);
+  void run_whole(const Frame<T>& frame, const Plan& plan, size_t stage, int64_t step, int thread,
+                 int threads, double* times);
   double nanoseconds(int64_t batch) const;
 
   std::vector<Value> values_;
@@ -180,6 +183,7 @@ class Program {
   int capacity_threads_ = 0;
   AlignedMemory memory_, integer_memory_, scratch_;
   Plan plans_[2];  // of the full batches and of the last one
+  Shares shares_;  // by parity of the step, stage and thread
   bool profiling_ = false;
   std::vector<double> times_;  // by thread and line
   int64_t profiled_steps_ = 0;

@@ -13,10 +13,11 @@ namespace mlpeak {
 /// the thread that is waited for may need this one's.
 class Barrier {
  public:
-  explicit Barrier(int threads) : threads_(threads) {}
+  /// A thread that keeps another waiting for `late_after` or more is late.
+  explicit Barrier(int threads, std::chrono::nanoseconds late_after = std::chrono::milliseconds(1))
+      : threads_(threads), late_after_(late_after) {}
 
-  /// Returns whether another thread came so late, by a millisecond or more, that it must have had
-  /// no core.
+  /// Returns whether another thread was late: it must have had no core.
   bool wait() {
     if (threads_ == 1) return false;
     const unsigned round = round_.load(std::memory_order_relaxed);
@@ -32,7 +33,7 @@ class Barrier {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     while (round_.load(std::memory_order_acquire) == round) sched_yield();
-    return Clock::now() - start > std::chrono::milliseconds(1);
+    return Clock::now() - start > late_after_;
   }
 
  private:
@@ -47,6 +48,7 @@ class Barrier {
   }
 
   const int threads_;
+  const std::chrono::nanoseconds late_after_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<unsigned> round_{0};
 };
