@@ -28,8 +28,9 @@ OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1),
 }
 
-#: 13 to 18 columns need the edges of a register tile on every tier; 300 and 340 two blocks of k.
-SIZES = {"edges": (13, 18, 17, 7), "blocks": (340, 300, 5)}
+#: 13 to 18 columns need the edges of a register tile on every tier; 300 and 340 two blocks of k;
+#: 5 inputs the transposed weight gradient.
+SIZES = {"edges": (13, 18, 17, 7), "blocks": (340, 300, 5), "few inputs": (5, 70, 3)}
 
 
 def network(sizes: tuple[int, ...], seed: int = 1) -> nn.Sequential:
@@ -89,12 +90,12 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
 
 
 @pytest.mark.parametrize(
-    "sizes",
-    [(300, 260, 200, 10), (530, 512, 10)],
-    ids=["small", "copies past the caches"],  # from 1 MiB on
+    ("sizes", "batch"),
+    [((300, 260, 200, 10), 192), ((530, 512, 10), 64), ((9, 150, 10), 700)],
+    ids=["small", "copies past the caches", "few inputs"],  # the second weighs more than 1 MiB
 )
-def test_bits_equal_on_every_tier_and_team(sizes: tuple[int, ...]) -> None:
-    x, y = samples(sizes, 192)
+def test_bits_equal_on_every_tier_and_team(sizes: tuple[int, ...], batch: int) -> None:
+    x, y = samples(sizes, batch)
     found = {}
     for name in mlpeak._core.tiers():
         for threads in (1, 2, 3, 4):

@@ -43,6 +43,19 @@ class PackedRows {
   E* first_ = nullptr;
 };
 
+/// x (rows, columns), at most kLanes x kLanes, into the packed form of its transpose, whose rows
+/// are filled up with zeros to whole registers.
+template <class E, bool kPast>
+void pack_edge(MatrixView<E> x, int64_t rows, int64_t columns, E* to) {
+  constexpr int64_t kLanes = Vec<E>::kLanes;
+  alignas(64) E square[kLanes * kLanes], turned[kLanes * kLanes];
+  const auto mask = first_n<Sum<E>>(columns);
+  for (int64_t i = 0; i < kLanes; ++i)
+    store(square + i * kLanes, i < rows ? load(x.data + i * x.row, mask) : set1(E()));
+  transpose_block(square, kLanes, turned, kLanes);
+  for (int64_t c = 0; c < columns; ++c) put<kPast>(to + c * kColumns<E>, load(turned + c * kLanes));
+}
+
 /// Rows [o, o + rows), columns [j, j + width) of the weight into the packed form of its transpose;
 /// o is a multiple of a register's lanes, rows are at most as many. Pairs run along the weight's
 /// rows. kPast writes past the caches.
@@ -54,20 +67,15 @@ void pack_forward(const WeightGradient<T>& w, int64_t o, int64_t rows, int64_t j
   const T* const from = w.weight + o * w.in;
   alignas(64) E rounded[kStep > 1 ? kLanes * kLanes : 1];
   for (int64_t c = j / kStep; c < last;) {  // columns of the weight are rows of its transpose
-    E* to = packed.at(c) + (o - panel);
-    const int64_t until = smaller(last, packed.end());
-    if (rows == kLanes)
-      for (; c + kLanes <= until && (c + kLanes) * kStep <= w.in;
-           c += kLanes, to += kLanes * kPanel) {
-        const auto block =
-            operand(MatrixView<T>{from + c * kStep, w.in, 1}, kLanes, kLanes * kStep, rounded);
-        transpose_block<kPast>(block.data, block.row, to, kPanel);
-      }
-    for (; c < until; ++c, to += kPanel)
-      for (int64_t lane = 0; lane < rows; ++lane)
-        to[lane] = *operand(MatrixView<T>{from + lane * w.in + c * kStep, w.in, 1}, 1,
-                            smaller(kStep, w.in - c * kStep), rounded)
-                        .data;
+    E* const to = packed.at(c) + (o - panel);
+    const int64_t steps = smaller(kLanes, smaller(last, packed.end()) - c);
+    const auto block = operand(MatrixView<T>{from + c * kStep, w.in, 1}, rows,
+                               smaller(steps * kStep, w.in - c * kStep), rounded);
+    if (rows == kLanes && steps == kLanes)
+      transpose_block<kPast>(block.data, block.row, to, kPanel);
+    else
+      pack_edge<E, kPast>(block, rows, steps, to);
+    c += steps;
   }
 }
 

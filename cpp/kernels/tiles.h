@@ -282,6 +282,23 @@ void pack_panels(int64_t k, int64_t n, const E* b, int64_t row, int64_t col, E* 
   }
 }
 
+/// to[j * to_ld + i] = from[i * from_ld + j] for i < rows, j < columns. Reads whole registers of
+/// whole squares: from has room for rows and columns rounded up to registers.
+template <class T>
+void transpose(int64_t rows, int64_t columns, const T* from, int64_t from_ld, T* to,
+               int64_t to_ld) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  alignas(64) T turned[kLanes * kLanes];
+  for (int64_t i = 0; i < rows; i += kLanes) {
+    const Mask<T> mask = first_n<T>(rows - i);
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      transpose_block(from + i * from_ld + j, from_ld, turned, kLanes);
+      for (int64_t q = 0; q < kLanes && j + q < columns; ++q)
+        store(to + (j + q) * to_ld + i, load(turned + q * kLanes), mask);
+    }
+  }
+}
+
 /// Packs A[0:m, 0:k] into Strips(m), each k x rows; room for kPackSlack elements more.
 template <class E>
 void pack_strips(int64_t m, int64_t k, const E* a, int64_t row, int64_t col, E* out) {

@@ -48,8 +48,8 @@ void update_strip(const WeightGradient<T>& w, const Strip<T>& s) {
   }
 }
 
-/// Brings what the update of a strip kVectors whole registers wide will touch into the cache,
-/// between the steps of the tile that sums it.
+/// Brings what the update of a strip kVectors registers wide will touch into the cache, between the
+/// steps of the tile that sums it.
 template <class T>
 struct StripFetch {
   static constexpr int kRounds = kRows, kParts = kVectors;
@@ -87,7 +87,7 @@ struct StripFetch {
   }
 };
 
-/// Adam's update of a strip that is kVectors whole registers wide, a register at a time: what runs
+/// Adam's update of a strip that is kVectors registers wide, a register at a time: what runs
 /// between a tile's steps.
 template <class T, bool kPlain, bool kCopies>
 struct AdamParts {
@@ -127,14 +127,27 @@ struct AdamParts {
   MLPEAK_INLINE void part(int v) const {
     fetch.part(v);
     if (!weight) return;
-    const int i = v * Vec<T>::kLanes;
-    Vec<T> state[] = {load(exp_avg + i), load(exp_avg_sq + i)};
-    const Vec<T> p = adam(load(weight + i), load(sums + i), state);
-    store(weight + i, p);
-    store(exp_avg + i, state[0]);
-    store(exp_avg_sq + i, state[1]);
+    constexpr int kLanes = Vec<T>::kLanes;
+    const int i = v * kLanes;
+    if (i + kLanes <= strip.width)
+      update(i);
+    else if (i < strip.width)
+      update(i, first_n<T>(strip.width - i));
+  }
+
+ private:
+  template <class... M>
+  MLPEAK_INLINE void update(int i, M... mask) const {
+    Vec<T> state[] = {load(exp_avg + i, mask...), load(exp_avg_sq + i, mask...)};
+    const Vec<T> p = adam(load(weight + i, mask...), load(sums + i, mask...), state);
+    store(weight + i, p, mask...);
+    store(exp_avg + i, state[0], mask...);
+    store(exp_avg_sq + i, state[1], mask...);
     if (!kCopies) return;
-    past ? stream(copy + i, p) : store(copy + i, p);
+    if constexpr (sizeof...(mask) == 0)
+      past ? stream(copy + i, p) : store(copy + i, p);
+    else
+      store(copy + i, p, mask...);
   }
 };
 
@@ -194,7 +207,8 @@ template <class E>
 int64_t workspace_size(int64_t batch, int64_t out) {
   const int64_t steps = steps_of<E>(batch), depth = smaller(steps, kMaxDepth);
   const int64_t rounded = kDepth<E> > 1 ? out * steps : 0;
-  return (out + 2 * kRows) * kColumns<E> + depth * kColumns<E> + rounded;
+  const int64_t few = 2 * kColumns<E> * kColumns<E>;  // as few_inputs needs it
+  return (out + 2 * kRows) * kColumns<E> + depth * kColumns<E> + (rounded > few ? rounded : few);
 }
 
 /// Columns [j, j + width) of X's rows [first, first + count) into a panel.
@@ -213,6 +227,61 @@ void pack_samples(const WeightGradient<float>& w, int64_t first, int64_t count, 
   }
 }
 
+/// Whether rows [0, rows) of dW have so few columns that its transpose takes less time: a column
+/// count just beyond whole registers wastes lanes.
+template <class T>
+bool has_few_inputs(int64_t rows, int64_t in) {
+  constexpr int64_t kLanes = Vec<T>::kLanes;
+  const auto registers = [](int64_t n) { return (n + kLanes - 1) / kLanes; };
+  return in <= kColumns<T> && 8 * in * registers(rows) < 7 * rows * registers(in);
+}
+
+/// Rows [o0, o1) of dW by its transpose: the inputs are strips, G's columns are panels.
+template <class T>
+void few_inputs(const WeightGradient<T>& w, int64_t o0, int64_t o1, T* workspace) {
+  constexpr int64_t kPanel = kColumns<T>, kLanes = Vec<T>::kLanes;
+  T* const sums = workspace;               // in x kPanel
+  T* const grad = sums + kPanel * kPanel;  // kPanel x in
+  T* const panel = grad + kPanel * kPanel;
+  const int64_t depth = block_depth(w.batch);
+  const Strips strips(w.in);
+  for (int64_t o = o0; o < o1; o += kPanel) {
+    const int64_t width = smaller(kPanel, o1 - o);
+    const int vectors = int((width + kLanes - 1) / kLanes);
+    int64_t pc = 0;
+    do {  // once even for an empty batch
+      const int64_t kc = smaller(depth, w.batch - pc);
+      MatrixView<T> g = {w.grad + pc * w.grad_ld + o, w.grad_ld, 1};
+      if (width % kLanes) {
+        pack_panels(kc, width, g.data, g.row, g.col, panel);
+        g = {panel, kPanel, 1};
+      }
+      for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s)
+        kTiles<T>.of[1][strips.rows(s)][vectors](kc, w.x + pc * w.x_ld + i, 1, w.x_ld, g.data,
+                                                 g.row, 0, sums + i * kPanel, kPanel,
+                                                 first_n<T>(kLanes), pc == 0, nullptr);
+      pc += depth;
+    } while (pc < w.batch);
+    transpose(w.in, width, sums, kPanel, grad, w.in);
+    const int64_t at = o * w.in, count = width * w.in;  // adjacent in W
+    if (!w.update) {
+      copy_row(grad, count, w.gradient + at);
+      continue;
+    }
+    T* const states[3] = {w.states[0] ? w.states[0] + at : nullptr,
+                          w.states[1] ? w.states[1] + at : nullptr,
+                          w.states[2] ? w.states[2] + at : nullptr};
+    kernel_table().of(T()).optimizers.update(*w.update, 1, count, count, w.weight + at, grad, count,
+                                             states);
+    if (w.backward) {
+      PackedRows<T> packed(w.backward, w.in, w.out, 0);
+      for (int64_t r = 0; r < width; ++r)
+        copy_row(w.weight + at + r * w.in, w.in, packed.at(o + r));
+    }
+    if (w.forward) ForwardCopy<T>(w, o, 0, w.in).finish(o + width);
+  }
+}
+
 template <class E, class T = Sum<E>>
 void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, int64_t j1,
               T* workspace) {
@@ -220,6 +289,9 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   constexpr bool kPairs = kDepth<E> > 1;
   const Subnormals<E> subnormals;
   const int64_t rows = o1 - o0;
+  if constexpr (!kPairs) {
+    if (has_few_inputs<T>(rows, w.in)) return few_inputs(w, o0, o1, workspace);
+  }
   const int64_t steps = steps_of<E>(w.batch), depth = block_depth(steps);
   T* const sums = workspace;  // (rows + 2 kRows) x kPanel
   E* const panel = reinterpret_cast<E*>(sums + (rows + 2 * kRows) * kPanel);  // depth x kPanel of X
@@ -263,11 +335,11 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         own.at = (o0 + i) * w.in + j;
         own.sums = c;
         if (copies_rows) own.copies = CopiedRows<T>(packed, o0 + i, height);
-        const bool whole = width == kPanel && alone && height >= kRows - 1;
+        const bool full = vectors == kVectors && alone && height >= kRows - 1;
         UpdatingTile<E> run = nullptr;
-        if (whole && waiting.rows) run = tiles.adam[height == kRows];
+        if (full && waiting.rows) run = tiles.adam[height == kRows];
         if (waiting.rows && !run) update_strip(w, waiting);
-        if (whole && w.update && !run) run = tiles.fetch[height == kRows];
+        if (full && w.update && !run) run = tiles.fetch[height == kRows];
         if (run)
           run(kc, a, grad.col, x.data, x.row, c, w, waiting, own);
         else  // the sums' rows are kPanel apart, so the last register is always whole

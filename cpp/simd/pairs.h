@@ -59,6 +59,9 @@ MLPEAK_INLINE Vec<Pair> load(const Pair* p, Mask<float> m) {
 MLPEAK_INLINE void store(Pair* p, Vec<Pair> a) {
   store(as_floats(p), a.v);
 }
+MLPEAK_INLINE void stream(Pair* p, Vec<Pair> a) {
+  stream(as_floats(p), a.v);
+}
 MLPEAK_INLINE Vec<Pair> set1(Pair x) {
   return {from_bits(set1(int32_t(x.bits)))};
 }
