@@ -186,8 +186,8 @@ TEAMS: dict[str, tuple[Any, Any, Any]] = {
 def test_a_team_leaves_the_bits_of_one_thread(name: str, threads: int) -> None:
     make, loss, target = TEAMS[name]
     mlpeak.set_num_threads(threads)
-    steps = check_steps(make, loss, [X8], [target], sizes=((2500, 999), (1030, 1030)))
-    assert steps.program.threads_for(999) == threads
+    steps = check_steps(make, loss, [X8], [target], sizes=((5000, 1999), (2060, 2060)))
+    assert steps.program.threads_for(1999) == threads
 
 
 @pytest.mark.parametrize("name", TEAMS)

@@ -134,11 +134,14 @@ void spread_out(const Frame<T>& frame, const SpreadOperand& x, const SpreadOpera
     }
   };
   const Reader a = reader(x), b = reader(y);
-  for (int64_t r = begin; r < end; ++r) {
+  // Rows that follow one another in memory are one row, a single element goes on for ever.
+  const auto flat = [&](const Reader& o) { return o.row == o.column * z.columns; };
+  const bool one = z.ld == z.columns && flat(a) && flat(b);
+  const int64_t n = one ? (end - begin) * z.columns : z.columns;
+  for (int64_t r = begin; r < (one ? begin + 1 : end); ++r) {
     const T* p = a.first + (r - begin) * a.row;
     const T* q = b.first + (r - begin) * b.row;
     T* to = row(frame, z, r);
-    const int64_t n = z.columns;
     if (a.column && b.column)
       for (int64_t c = 0; c < n; ++c) to[c] = f(p[c], q[c], T(0));
     else if (a.column)

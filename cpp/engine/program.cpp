@@ -15,6 +15,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// Steps below this run on one thread: beside the barriers, the threads of a step read each other's
+/// gradients and weights, from the caches of other cores.
+constexpr double kSerialStep = 50000;  // ns on one core
+
 constexpr int64_t kLine = 64;  // bytes: no two threads write to the same cache line
 
 int64_t round_up(int64_t x, int64_t to) {
@@ -188,7 +192,7 @@ double Program<T>::nanoseconds(int64_t batch) const {
 template <class T>
 int Program<T>::threads_for(int64_t batch) const {
   const int threads = num_threads();
-  return threads > 1 && nanoseconds(batch) >= kSerialNanoseconds ? threads : 1;
+  return threads > 1 && nanoseconds(batch) >= kSerialStep ? threads : 1;
 }
 
 template <class T>
@@ -227,49 +231,11 @@ void Program<T>::reserve(int64_t batch, int threads) {
 
 template <class T>
 void Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
-  if (plan.batch == batch && plan.threads == threads) return;
-  plan.batch = batch;
-  plan.threads = threads;
-  int64_t bytes = 0;  // of a sample's row values
+  int64_t sample_bytes = 0, weight_bytes = 0;
   for (const Value& v : values_)
-    if (v.rows) bytes += v.ld * int64_t(sizeof(T));
-  plan.alignment = 4;  // Philox draws four numbers at a time
-  for (const Stage& stage : stages_)
-    for (const auto& i : stage.rows) plan.alignment = std::max(plan.alignment, i->alignment());
-  // A block's values stay in L2, but each weight is read once a block: not too few rows, and more
-  // where weights come from L3 or memory.
-  int64_t weight_bytes = 0;
+    if (v.rows) sample_bytes += v.ld * int64_t(sizeof(T));
   for (const auto& w : weights_) weight_bytes += w->out * w->in * int64_t(sizeof(T));
-  constexpr int64_t kBlockBytes = 256 * 1024, kLargeWeights = 4 * 1024 * 1024;
-  const int64_t least_rows = weight_bytes > kLargeWeights ? 128 : 48;
-  int64_t rows = std::max(least_rows, kBlockBytes / std::max<int64_t>(bytes, 1));
-  plan.block = round_up(rows, plan.alignment);
-  plan.units.assign(stages_.size(), {});
-  plan.bounds.assign(stages_.size(), {});
-  for (size_t s = 0; s < stages_.size(); ++s) {
-    std::vector<double> cost;
-    double total = 0;
-    const auto& whole = stages_[s].whole;
-    for (size_t i = 0; i < whole.size(); ++i) {
-      const int64_t units = whole[i]->units(batch);
-      for (int64_t u = 0; u < units; ++u) {
-        plan.units[s].push_back({int(i), u});
-        cost.push_back(whole[i]->work(batch).nanoseconds / double(units));
-        total += cost.back();
-      }
-    }
-    // thread t takes the units whose middle falls into its share of the total
-    std::vector<int64_t>& bounds = plan.bounds[s];
-    bounds.assign(size_t(threads) + 1, int64_t(cost.size()));
-    bounds[0] = 0;
-    double before = 0;
-    int thread = 1;
-    for (size_t u = 0; u < cost.size(); ++u) {
-      while (thread < threads && before + cost[u] / 2 > total * thread / threads)
-        bounds[size_t(thread++)] = int64_t(u);
-      before += cost[u];
-    }
-  }
+  plan.lay_out(stages_, batch, threads, sample_bytes, weight_bytes);
 }
 
 template <class T>
@@ -302,10 +268,8 @@ struct Program<T>::Team {
 
 template <class T>
 void Program<T>::run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
-                          int threads, double* times) const {
-  const int64_t groups = (frame.batch + plan.alignment - 1) / plan.alignment;
-  const int64_t first = groups * thread / threads * plan.alignment;
-  const int64_t last = std::min(frame.batch, groups * (thread + 1) / threads * plan.alignment);
+                          double* times) const {
+  const auto [first, last] = plan.rows_of(thread);
   if (first >= last) return;
   // blocks of nearly equal height
   const int64_t blocks = (last - first + plan.block - 1) / plan.block;
@@ -334,11 +298,11 @@ void Program<T>::share_units(const Plan& plan, int64_t step, int thread, int thr
 template <class T>
 void Program<T>::run_whole(const Frame<T>& frame, const Plan& plan, size_t stage, int64_t step,
                            int thread, int threads, double* times) {
-  const std::vector<Unit>& units = plan.units[stage];
+  const auto& units = plan.units[stage];
   const auto& whole = stages_[stage].whole;
   const int64_t first = (step % 2 * int64_t(stages_.size()) + int64_t(stage)) * threads;
   for (int64_t u; (u = shares_.take(first, thread, threads)) >= 0;) {
-    const Unit& unit = units[size_t(u)];
+    const auto& unit = units[size_t(u)];
     if (!times) {
       whole[size_t(unit.instruction)]->run(frame, unit.unit);
       continue;
@@ -395,9 +359,7 @@ void Program<T>::run_thread(Team& team, int thread) {
         penalty,
         scratch};
     {
-      const int64_t groups = (batch + plan.alignment - 1) / plan.alignment;
-      const int64_t begin = groups * thread / team.threads * plan.alignment;
-      const int64_t end = std::min(batch, groups * (thread + 1) / team.threads * plan.alignment);
+      const auto [begin, end] = plan.rows_of(thread);
       const int64_t* const index = run.order ? run.order + first + begin : nullptr;
       for (const Gather& g : gathers_) {
         if (!g.copied || begin >= end) continue;
@@ -417,7 +379,7 @@ void Program<T>::run_thread(Team& team, int thread) {
     for (size_t i = 0; i < stages; ++i) {
       const Stage& stage = stages_[i];
       if (!stage.rows.empty()) {
-        run_rows(frame, stage, plan, thread, team.threads, times ? times + line : nullptr);
+        run_rows(frame, stage, plan, thread, times ? times + line : nullptr);
         line += int(stage.rows.size());
         if (!stage.whole.empty() || i + 1 < stages_.size()) wait();
         if (i == 0 && team.stop.load(std::memory_order_relaxed)) return;
@@ -429,9 +391,7 @@ void Program<T>::run_thread(Team& team, int thread) {
       }
     }
     if (!results_.empty()) {
-      const int64_t groups = (batch + plan.alignment - 1) / plan.alignment;
-      const int64_t begin = groups * thread / team.threads * plan.alignment;
-      const int64_t end = std::min(batch, groups * (thread + 1) / team.threads * plan.alignment);
+      const auto [begin, end] = plan.rows_of(thread);
       for (const auto& [value, out] : results_) {
         const Value& v = values_[size_t(value)];
         for (int64_t r = begin; r < end; ++r)

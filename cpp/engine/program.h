@@ -11,6 +11,7 @@
 
 #include "engine/instruction.h"
 #include "engine/linear.h"
+#include "engine/plan.h"
 #include "engine/shares.h"
 #include "engine/source.h"
 #include "mlpeak/tier.h"
@@ -120,24 +121,8 @@ class Program {
     bool rows;
     int64_t offset;  // in memory_, for rows a sample of capacity
   };
-  struct Stage {
-    std::vector<std::unique_ptr<RowInstruction<T>>> rows;
-    std::vector<std::unique_ptr<WholeInstruction<T>>> whole;
-    int first_line;
-  };
-  struct Unit {
-    int instruction;
-    int64_t unit;
-  };
-  struct Plan {
-    int64_t batch = -1;
-    int threads = 0;
-    int64_t block = 0, alignment = 1;
-    std::vector<std::vector<Unit>> units;      // by stage
-    std::vector<std::vector<int64_t>> bounds;  // by stage: which units are a thread's own
-    std::vector<T*> pointers;                  // by value
-    std::vector<T> early;
-  };
+  using Stage = engine::Stage<T>;
+  using Plan = engine::Plan<T>;
   struct Gather {
     int value;
     bool integer;
@@ -154,7 +139,7 @@ class Program {
   /// Notes how a run on several threads went, so that the next may run on one.
   void judge(bool late);
   void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
-                int threads, double* times) const;
+                double* times) const;
   /// Hands out the units of step `step` anew, `thread`'s own of each stage.
   void share_units(const Plan& plan, int64_t step, int thread, int threads);
   void run_whole(const Frame<T>& frame, const Plan& plan, size_t stage, int64_t step, int thread,
