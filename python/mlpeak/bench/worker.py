@@ -99,6 +99,9 @@ class Worker:
         return {"seconds": seconds}
 
     def _time(self, message: Message) -> Message:
+        # The first calls of a turn find the caches as another library left them, and threads
+        # asleep: they do not count.
+        self._seconds(max(2, message["calls"] // 4))
         return {"seconds": self._seconds(message["calls"])}
 
     def _seconds(self, calls: int) -> float:
