@@ -91,8 +91,9 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
 
 @pytest.mark.parametrize(
     ("sizes", "batch"),
-    [((300, 260, 200, 10), 192), ((530, 512, 10), 64), ((9, 150, 10), 700)],
-    ids=["small", "copies past the caches", "few inputs"],  # the second weighs more than 1 MiB
+    [((300, 260, 200, 10), 192), ((530, 512, 10), 64), ((9, 150, 10), 700), ((54, 5000, 3), 20)],
+    # the second and the fourth weigh more than 1 MiB
+    ids=["small", "copies past the caches", "few inputs", "few inputs, copies past the caches"],
 )
 def test_bits_equal_on_every_tier_and_team(sizes: tuple[int, ...], batch: int) -> None:
     x, y = samples(sizes, batch)

@@ -280,6 +280,7 @@ void few_inputs(const WeightGradient<T>& w, int64_t o0, int64_t o1, T* workspace
     }
     if (w.forward) ForwardCopy<T>(w, o, 0, w.in).finish(o + width);
   }
+  if (w.update && copies_past(w)) finish_streams();
 }
 
 template <class E, class T = Sum<E>>
