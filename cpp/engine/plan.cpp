@@ -4,9 +4,9 @@ namespace mlpeak {
 namespace engine {
 
 template <class T>
-void Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, int new_threads,
+bool Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, int new_threads,
                       int64_t sample_bytes, int64_t weight_bytes) {
-  if (batch == new_batch && threads == new_threads) return;
+  if (batch == new_batch && threads == new_threads) return false;
   batch = new_batch;
   threads = new_threads;
   alignment = 4;  // Philox draws four numbers at a time
@@ -43,6 +43,7 @@ void Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, in
       before += cost[u];
     }
   }
+  return true;
 }
 
 template struct Plan<float>;

@@ -230,12 +230,12 @@ void Program<T>::reserve(int64_t batch, int threads) {
 }
 
 template <class T>
-void Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
+bool Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
   int64_t sample_bytes = 0, weight_bytes = 0;
   for (const Value& v : values_)
     if (v.rows) sample_bytes += v.ld * int64_t(sizeof(T));
   for (const auto& w : weights_) weight_bytes += w->out * w->in * int64_t(sizeof(T));
-  plan.lay_out(stages_, batch, threads, sample_bytes, weight_bytes);
+  return plan.lay_out(stages_, batch, threads, sample_bytes, weight_bytes);
 }
 
 template <class T>
@@ -260,6 +260,7 @@ struct Program<T>::Team {
   int64_t steps;
   Barrier* barrier;
   int threads;
+  const Plan* plans;      // of the full batches and of the last one
   int64_t completed = 0;  // steps; at first those done before
   std::atomic<bool> stop{false};
   std::atomic<bool> late{false};  // a thread kept the others waiting
@@ -335,7 +336,7 @@ void Program<T>::run_thread(Team& team, int thread) {
     const int64_t first = s * run.batch_size;
     const int64_t batch = std::min(run.batch_size, run.samples - first);
     const auto plan_of = [&](int64_t samples) -> const Plan& {
-      return samples == plans_[0].batch ? plans_[0] : plans_[1];
+      return samples == team.plans[0].batch ? team.plans[0] : team.plans[1];
     };
     const Plan& plan = plan_of(batch);
     // Nobody takes the next step's units yet, nor any longer those of the step before, whose place
@@ -443,11 +444,9 @@ int64_t Program<T>::run(const Run& run) {
   const int64_t batch = std::min(run.batch_size, run.samples);
   const int64_t steps = (run.samples + run.batch_size - 1) / run.batch_size;
   const int64_t rest = run.samples - (steps - 1) * run.batch_size;
-  int threads = threads_for(batch);
-  if (threads > 1 && Clock::now() < alone_until_) threads = 1;
-  reserve(batch, threads);
-  make_plan(plans_[0], batch, threads);
-  if (rest != batch) make_plan(plans_[1], rest, threads);
+  const int worth = threads_for(batch);
+  const int threads = worth > 1 && Clock::now() < alone_until_ ? 1 : worth;
+  reserve(batch, worth);
   // Values without memory of the caller's stand in the program's own.
   for (size_t v = 0; v < values_.size(); ++v)
     if (own_[v]) pointers_[v] = static_cast<T*>(memory_.data()) + values_[v].offset;
@@ -467,19 +466,26 @@ int64_t Program<T>::run(const Run& run) {
     else
       pointers_[size_t(g.value)] = const_cast<T*>(static_cast<const T*>(g.source.data));
   }
-  prepare(plans_[0]);
-  if (rest != batch) prepare(plans_[1]);
-  shares_.reserve(2 * int64_t(stages_.size()) * threads);
+  const auto lay_out = [&](Plan* plans, int count) {
+    const bool in_use = count == threads;
+    if (make_plan(plans[0], batch, count) || in_use) prepare(plans[0]);
+    if (rest != batch && (make_plan(plans[1], rest, count) || in_use)) prepare(plans[1]);
+  };
+  if (worth > 1) lay_out(plans_, worth);
+  lay_out(alone_, 1);
+  const Plan* const plans = threads > 1 ? plans_ : alone_;
+  shares_.reserve(2 * int64_t(stages_.size()) * worth);
   const auto share_first = [&](int64_t step, int of) {
     for (int t = 0; t < of; ++t)
-      share_units(step + 1 < steps || rest == batch ? plans_[0] : plans_[1], step, t, of);
+      share_units((of > 1 ? plans_ : alone_)[step + 1 < steps || rest == batch ? 0 : 1], step, t,
+                  of);
   };
   share_first(0, threads);
   // In time for a thread's part of a whole step, nobody is late.
   Barrier barrier(threads,
                   std::max(std::chrono::nanoseconds(1000000),
                            std::chrono::nanoseconds(int64_t(nanoseconds(batch)) / threads)));
-  Team team{this, run, steps, &barrier, threads};
+  Team team{this, run, steps, &barrier, threads, plans};
   if (threads == 1) {
     run_thread(team, 0);
     if (profiling_) profiled_steps_ += team.completed;
@@ -499,9 +505,9 @@ int64_t Program<T>::run(const Run& run) {
   judge(team.late.load());
   if (team.threads == 0 || team.goes_on) {
     Barrier alone(1);
-    Team serial{this, run, steps, &alone, 1, team.completed};
-    make_plan(plans_[0], batch, 1);
-    if (rest != batch) make_plan(plans_[1], rest, 1);
+    Team serial{this, run, steps, &alone, 1, alone_, team.completed};
+    prepare(alone_[0]);
+    if (rest != batch) prepare(alone_[1]);
     share_first(serial.completed, 1);
     run_thread(serial, 0);
     if (profiling_) profiled_steps_ += serial.completed;

@@ -132,7 +132,7 @@ class Program {
   struct Team;
 
   void reserve(int64_t batch, int threads);
-  void make_plan(Plan& plan, int64_t batch, int threads) const;
+  bool make_plan(Plan& plan, int64_t batch, int threads) const;
   /// Points a plan's values to their memory and runs the early instructions.
   void prepare(Plan& plan) const;
   void run_thread(Team& team, int thread);
@@ -167,7 +167,9 @@ class Program {
   int64_t capacity_ = 0, scratch_size_ = 0;
   int capacity_threads_ = 0;
   AlignedMemory memory_, integer_memory_, scratch_;
-  Plan plans_[2];  // of the full batches and of the last one
+  // Of the full batches and of the last one: a team's, and those of one thread, to which a team's
+  // run may change at any step without allocating.
+  Plan plans_[2], alone_[2];
   Shares shares_;  // by parity of the step, stage and thread
   bool profiling_ = false;
   std::vector<double> times_;  // by thread and line
