@@ -292,8 +292,8 @@ void Program<T>::run_rows(const Frame<T>& frame, const Stage& stage, const Plan&
 template <class T>
 void Program<T>::share_units(const Plan& plan, int64_t step, int thread, int threads) {
   for (size_t s = 0; s < stages_.size(); ++s)
-    shares_.set((step % 2 * int64_t(stages_.size()) + int64_t(s)) * threads + thread,
-                plan.bounds[s][size_t(thread)], plan.bounds[s][size_t(thread) + 1]);
+    shares_.set(first_share(step, s, threads) + thread, plan.bounds[s][size_t(thread)],
+                plan.bounds[s][size_t(thread) + 1]);
 }
 
 template <class T>
@@ -301,7 +301,7 @@ void Program<T>::run_whole(const Frame<T>& frame, const Plan& plan, size_t stage
                            int thread, int threads, double* times) {
   const auto& units = plan.units[stage];
   const auto& whole = stages_[stage].whole;
-  const int64_t first = (step % 2 * int64_t(stages_.size()) + int64_t(stage)) * threads;
+  const int64_t first = first_share(step, stage, threads);
   for (int64_t u; (u = shares_.take(first, thread, threads)) >= 0;) {
     const auto& unit = units[size_t(u)];
     if (!times) {

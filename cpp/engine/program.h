@@ -140,6 +140,10 @@ class Program {
   void judge(bool late);
   void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
                 double* times) const;
+  /// Where in shares_ a team's ranges of a stage begin.
+  int64_t first_share(int64_t step, size_t stage, int threads) const {
+    return (step % 2 * int64_t(stages_.size()) + int64_t(stage)) * threads;
+  }
   /// Hands out the units of step `step` anew, `thread`'s own of each stage.
   void share_units(const Plan& plan, int64_t step, int thread, int threads);
   void run_whole(const Frame<T>& frame, const Plan& plan, size_t stage, int64_t step, int thread,

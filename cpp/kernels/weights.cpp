@@ -15,6 +15,12 @@ namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
+/// Element `at` of a state of the weight, or null without that state.
+template <class T>
+T* state_at(const WeightGradient<T>& w, int state, int64_t at) {
+  return w.states[state] ? w.states[state] + at : nullptr;
+}
+
 /// A strip of the weight whose sums are complete and whose update is still to come.
 template <class T>
 struct Strip {
@@ -36,9 +42,7 @@ void copy_row(const T* from, int64_t width, T* to) {
 /// Any optimizer's update of a strip.
 template <class T>
 void update_strip(const WeightGradient<T>& w, const Strip<T>& s) {
-  T* const states[3] = {w.states[0] ? w.states[0] + s.at : nullptr,
-                        w.states[1] ? w.states[1] + s.at : nullptr,
-                        w.states[2] ? w.states[2] + s.at : nullptr};
+  T* const states[] = {state_at(w, 0, s.at), state_at(w, 1, s.at), state_at(w, 2, s.at)};
   kernel_table().of(T()).optimizers.update(*w.update, s.rows, s.width, w.in, w.weight + s.at,
                                            s.sums, kColumns<T>, states);
   T* copy = s.copies.first;
@@ -64,11 +68,8 @@ struct StripFetch {
         rows(strip.rows),
         ld(w.in),
         weight(w.weight + strip.at),
-        states{at(w, 0, strip), at(w, 1, strip), at(w, 2, strip)},
+        states{state_at(w, 0, strip.at), state_at(w, 1, strip.at), state_at(w, 2, strip.at)},
         copy(copies_past(w) ? nullptr : strip.copies.first) {}
-  static const T* at(const WeightGradient<T>& w, int state, const Strip<T>& strip) {
-    return w.states[state] ? w.states[state] + strip.at : nullptr;
-  }
 
   MLPEAK_INLINE void step() {}
   MLPEAK_INLINE void round(int r) {
@@ -268,9 +269,7 @@ void few_inputs(const WeightGradient<T>& w, int64_t o0, int64_t o1, T* workspace
       copy_row(grad, count, w.gradient + at);
       continue;
     }
-    T* const states[3] = {w.states[0] ? w.states[0] + at : nullptr,
-                          w.states[1] ? w.states[1] + at : nullptr,
-                          w.states[2] ? w.states[2] + at : nullptr};
+    T* const states[] = {state_at(w, 0, at), state_at(w, 1, at), state_at(w, 2, at)};
     kernel_table().of(T()).optimizers.update(*w.update, 1, count, count, w.weight + at, grad, count,
                                              states);
     if (w.backward) {
