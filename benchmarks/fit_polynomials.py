@@ -148,8 +148,17 @@ def normal_tail(m: X) -> X:
     return mp.erfc(m / mp.sqrt(2)) / 2
 
 
-def log_normal_tail(m: X) -> X:
-    return mp.log(normal_tail(m))
+def log2_normal_tail(m: X) -> X:
+    return mp.log(normal_tail(m), 2)
+
+
+def exp2_tail(r: X) -> X:
+    """(2^r - 1) / r."""
+    return mp.expm1(r * mp.log(2)) / r if r else mp.log(2)
+
+
+def exp2_weight(r: X) -> X:
+    return abs(r) * X(2) ** -r
 
 
 if __name__ == "__main__":
@@ -158,7 +167,8 @@ if __name__ == "__main__":
     fit("float log1p_reduced", log_tail, log_weight, -third, third, 7, 24)
     fit("float erf_tail", erf_tail, erf_weight, 0, X("0.93") ** 2, 6, 24)
     fit("float log_erfc", log_erfc, log_erfc_weight, "0.92", 4, 7, 24)
-    fit("float log_normal_tail", log_normal_tail, normal_tail, 0, "5.5", 8, 24)
+    fit("float log2_normal_tail", log2_normal_tail, normal_tail, 0, "5.5", 8, 24)
+    fit("float exp2_tail", exp2_tail, exp2_weight, "-0.5001", "0.5001", 5, 24)
     fit("double exp_tail", exp_tail, exp_weight, -HALF_LN2, HALF_LN2, 10, 53, half)
     square = X("0.04") * X("1.0001")  # s = f / (2 + f) with |f| <= 1/3
     fit("double log1p_reduced", atanh_tail, lambda z: z, 0, square, 7, 53)

@@ -175,7 +175,7 @@ struct LogSigmoid : Plain<T> {
   using Plain<T>::Plain;
   MLPEAK_INLINE Vec<T> forward(Vec<T> x) const {
     const Vec<T> zero = set1(T(0));
-    return min(zero, x) - log1p(exp(zero - abs(x)));
+    return min(zero, x) - log1p(exp_negative(x));
   }
   MLPEAK_INLINE Vec<T> backward(Vec<T> grad, Vec<T> x) const {
     return grad * sigmoid(set1(T(0)) - x);
@@ -204,7 +204,7 @@ struct Softplus {
   MLPEAK_INLINE Vec<T> forward(Vec<T> x) const {
     const Vec<T> zero = set1(T(0));
     const Vec<T> z = beta * x;
-    const Vec<T> y = (max(zero, z) + log1p(exp(zero - abs(z)))) * inverse_beta;
+    const Vec<T> y = (max(zero, z) + log1p(exp_negative(z))) * inverse_beta;
     return select(lt(threshold, z), x, y);
   }
   MLPEAK_INLINE Vec<T> backward(Vec<T> grad, Vec<T> x) const {

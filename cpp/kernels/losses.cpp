@@ -112,7 +112,7 @@ struct BceWithLogits : InputOnly {
   template <class T>
   static MLPEAK_INLINE Vec<T> value(const Terms<T>& e, const LossParams<T>&) {
     const Vec<T> zero = set1(T(0));
-    const Vec<T> tail = log1p(exp(zero - abs(e.x)));
+    const Vec<T> tail = log1p(exp_negative(e.x));
     const Vec<T> softplus = max(zero, e.x) + tail;
     const Vec<T> softplus_minus = max(zero, zero - e.x) + tail;
     return fma(set1(T(1)) - e.t, softplus, e.extra * e.t * softplus_minus);

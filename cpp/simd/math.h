@@ -118,6 +118,18 @@ MLPEAK_INLINE Vec<T> exp(Vec<T> x) {
   return exp(reduce_exp(min(set1(F::kExpHigh), max(set1(F::kExpLow), x))));
 }
 
+/// -|x|
+template <class T>
+MLPEAK_INLINE Vec<T> negative(Vec<T> x) {
+  return from_bits(to_bits(x) | to_bits(set1(T(-0.0))));
+}
+
+/// e^-|x|, the bits of exp(-|x|).
+template <class T>
+MLPEAK_INLINE Vec<T> exp_negative(Vec<T> x) {
+  return exp(reduce_exp(max(set1(Format<T>::kExpLow), negative(x))));
+}
+
 /// e^x - 1, at most 2 ULP. expm1(-0) = -0, expm1(-inf) = -1, expm1(inf) = inf.
 template <class T>
 MLPEAK_INLINE Vec<T> expm1(Vec<T> x) {
@@ -167,8 +179,7 @@ MLPEAK_INLINE ReducedExp<double> reduce_tanh(Vec<double> x) {
 }
 MLPEAK_INLINE ReducedExp<float> reduce_tanh(Vec<float> x) {
   using F = Format<float>;
-  const Vec<float> negative = from_bits(to_bits(x) | set1(INT32_MIN));
-  const Vec<float> half = max(set1(-F::kTanhHigh), negative);
+  const Vec<float> half = max(set1(-F::kTanhHigh), negative(x));
   const Vec<float> shift = set1(F::kRound + float(F::kBias));
   const Vec<float> biased = fma(half, set1(2 * F::kLog2E), shift);
   const Vec<float> n = biased - shift;
@@ -202,7 +213,14 @@ MLPEAK_INLINE Vec<T> erf(Vec<T> x) {
 /// The normal distribution function Phi(-m) = erfc(m / sqrt 2) / 2 for 0 <= m <= kNormalHigh, where
 /// it is 0; its error is below that of rounding 1 - Phi(-m) to 1.
 MLPEAK_INLINE Vec<float> normal_tail(Vec<float> m) {
-  return exp(reduce_exp(log_normal_tail(m)));
+  using F = Format<float>;
+  const Vec<float> shift = set1(F::kRound + float(F::kBias));
+  const Vec<float> power = log2_normal_tail(m);
+  const Vec<float> biased = power + shift;
+  const Vec<float> n = biased - shift;
+  const Vec<float> r = power - n;  // exact
+  const Vec<float> none = set1(0.0f);
+  return scale(fma(exp2_tail(r), r, set1(1.0f)), ReducedExp<float>{r, none, r, n, biased});
 }
 MLPEAK_INLINE Vec<double> normal_tail(Vec<double> m) {
   const Vec<double> half = set1(0.5);
@@ -232,7 +250,7 @@ template <class T>
 MLPEAK_INLINE Vec<T> sigmoid(Vec<T> x) {
   const Vec<T> zero = set1(T(0));
   const Vec<T> one = set1(T(1));
-  const Vec<T> e = exp(zero - abs(x));  // never above 1, so nothing overflows
+  const Vec<T> e = exp_negative(x);  // never above 1, so nothing overflows
   const Vec<T> larger = select(lt(x, zero), e, one);
   return fnma(larger, e / (one + e), larger);
 }
@@ -244,13 +262,12 @@ struct SigmoidPair {
 };
 template <class T>
 MLPEAK_INLINE SigmoidPair<T> sigmoid_pair(Vec<T> x) {
-  const Vec<T> zero = set1(T(0));
-  const Vec<T> e = exp(zero - abs(x));
+  const Vec<T> e = exp_negative(x);
   const OnePlus<T> denominator(e);
   const Vec<T> large = denominator.divides(set1(T(1)));
   const Vec<T> small = denominator.divides(e);
-  const Mask<T> negative = lt(x, zero);
-  return {select(negative, small, large), select(negative, large, small)};
+  const Mask<T> below = lt(x, set1(T(0)));
+  return {select(below, small, large), select(below, large, small)};
 }
 
 }  // namespace MLPEAK_TIER

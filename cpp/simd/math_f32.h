@@ -33,7 +33,7 @@ struct Format<float> {
   static constexpr float kTanhHigh = 10.0f;    // tanh rounds to 1 at and above
   static constexpr float kErfSmall = 0.92f;    // where erf changes from one polynomial to the other
   static constexpr float kErfHigh = 4.0f;      // erf rounds to 1 at and above
-  static constexpr float kNormalHigh = 10.5f;  // exp(log_normal_tail) is 0
+  static constexpr float kNormalHigh = 10.5f;  // 2^log2_normal_tail is 0
 };
 
 /// (e^r - 1 - r) / r^2 for |r| <= ln(2)/2. Error of e^r - 1: 1.4e-8.
@@ -66,13 +66,20 @@ MLPEAK_INLINE Vec<float> log_erfc(Vec<float> t) {
   return polynomial(t, kCoefficients);
 }
 
-/// log(Phi(-m)) for 0 <= m <= 5.5, Phi the normal distribution function; from there to 10.5 it
-/// falls to -118, faster than the logarithm. Error of Phi: 8.3e-9.
-MLPEAK_INLINE Vec<float> log_normal_tail(Vec<float> m) {
-  constexpr float kCoefficients[] = {-1.96744395e-06f, 2.73247788e-05f, -0.000129200198f,
-                                     -9.45366555e-05f, 0.00489546033f,  -0.0363871753f,
-                                     -0.318299025f,    -0.797885299f,   -0.693147182f};
+/// log2(Phi(-m)) for 0 <= m <= 5.5, Phi the normal distribution function; from there to 10.5 it
+/// falls to -170, faster than the logarithm. Error of Phi: 9.0e-9.
+MLPEAK_INLINE Vec<float> log2_normal_tail(Vec<float> m) {
+  constexpr float kCoefficients[] = {-2.81615303e-06f, 3.91571484e-05f, -0.00018515253f,
+                                     -0.000139370721f, 0.00706654135f,  -0.0524983034f,
+                                     -0.459207505f,    -1.15110528f,    -1.0f};
   return polynomial(m, kCoefficients);
+}
+
+/// (2^r - 1) / r for |r| <= 1/2. Error of 2^r: 4.0e-9.
+MLPEAK_INLINE Vec<float> exp2_tail(Vec<float> r) {
+  constexpr float kCoefficients[] = {0.000151967324f, 0.00133913092f, 0.00961900223f,
+                                     0.0555035882f,   0.240226433f,   0.693147182f};
+  return polynomial(r, kCoefficients);
 }
 
 }  // namespace MLPEAK_TIER
