@@ -1,4 +1,4 @@
-"""Compiled steps on several threads while other processes take the cores."""
+"""Compiled steps on several threads that gain nothing from each other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,3 +50,23 @@ def test_a_team_without_cores_trains_alone_to_the_same_bits(crowd: None) -> None
     together, two = train(2, 200)
     assert together == alone
     assert two < 3 * one + 1, f"{two:.2f} s on two threads, {one:.2f} s on one"
+
+
+ON_ONE_CORE = """
+import os, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+sys.path.insert(0, sys.argv[1])
+from test_compile_crowded import train
+runs = [train(threads, 60) for threads in (1, 2, 1, 2)]
+assert len({bits for bits, _ in runs}) == 1
+one, two = (min(seconds for _, seconds in runs[i::2]) for i in (0, 1))
+print(one, two)
+"""
+
+
+def test_two_threads_on_one_core_are_no_slower_than_one() -> None:
+    """As a team they would take three times as long: each barrier is a change of threads."""
+    command = [sys.executable, "-c", ON_ONE_CORE, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    one, two = map(float, done.stdout.split())
+    assert two < 1.5 * one, f"{two:.3f} s on two threads, {one:.3f} s on one"

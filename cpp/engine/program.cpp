@@ -253,18 +253,22 @@ void Program<T>::prepare(Plan& plan) const {
 
 // ---- running ------------------------------------------------------------------------------------
 
+/// A run, and the threads that work on a stretch of its steps.
 template <class T>
 struct Program<T>::Team {
   Program* program;
   const Run& run;
-  int64_t steps;
-  Barrier* barrier;
-  int threads;
-  const Plan* plans;      // of the full batches and of the last one
-  int64_t completed = 0;  // steps; at first those done before
-  std::atomic<bool> stop{false};
-  std::atomic<bool> late{false};  // a thread kept the others waiting
-  bool goes_on = false;           // stopped only because of that
+  const int64_t steps, batch, rest;  // of the run: how many, samples of a full one and of the last
+  Clock::time_point polled;          // when the caller was last asked whether to go on
+  int64_t completed = 0;             // steps
+  bool stopped = false;              // for good, before the last step
+  // of the stretch
+  int64_t begin = 0, end = 0;  // its steps
+  int threads = 1;
+  const Plan* plans = nullptr;  // of a full step and of the last one
+  Barrier* barrier = nullptr;
+  std::atomic<bool> leave{false};  // the stretch ends after this step
+  std::atomic<bool> late{false};   // a thread kept the others waiting
 };
 
 template <class T>
@@ -328,11 +332,10 @@ void Program<T>::run_thread(Team& team, int thread) {
   }
   T* const scratch = static_cast<T*>(scratch_.data()) + int64_t(thread) * scratch_size_;
   double* const times = profiling_ ? times_.data() + thread * line_count_ : nullptr;
-  auto polled = Clock::now();
   const auto wait = [&team] {
     if (team.barrier->wait()) team.late.store(true, std::memory_order_relaxed);
   };
-  for (int64_t s = team.completed; s < team.steps; ++s) {
+  for (int64_t s = team.begin; s < team.end; ++s) {
     const int64_t first = s * run.batch_size;
     const int64_t batch = std::min(run.batch_size, run.samples - first);
     const auto plan_of = [&](int64_t samples) -> const Plan& {
@@ -383,7 +386,7 @@ void Program<T>::run_thread(Team& team, int thread) {
         run_rows(frame, stage, plan, thread, times ? times + line : nullptr);
         line += int(stage.rows.size());
         if (!stage.whole.empty() || i + 1 < stages_.size()) wait();
-        if (i == 0 && team.stop.load(std::memory_order_relaxed)) return;
+        if (i == 0 && team.leave.load(std::memory_order_relaxed)) return;
       }
       if (!stage.whole.empty()) {
         run_whole(frame, plan, i, s, thread, team.threads, times ? times + line : nullptr);
@@ -405,29 +408,18 @@ void Program<T>::run_thread(Team& team, int thread) {
     if (loss_ >= 0) {
       const double loss = double(values[size_t(loss_)][0]);
       if (run.losses) run.losses[s] = loss;
-      if (run.stop_unless_finite && !std::isfinite(loss)) team.stop.store(true);
+      if (run.stop_unless_finite && !std::isfinite(loss)) team.stopped = true;
     }
     if (run.interrupted && s + 1 < team.steps) {
       constexpr auto kInterval = std::chrono::milliseconds(20);
       const auto now = Clock::now();
-      if (now - polled > kInterval) {
-        polled = now;
-        if (run.interrupted(run.context)) team.stop.store(true);
+      if (now - team.polled > kInterval) {
+        team.polled = now;
+        if (run.interrupted(run.context)) team.stopped = true;
       }
     }
-    if (team.late.load(std::memory_order_relaxed) && s + 1 < team.steps && !team.stop.load()) {
-      team.goes_on = true;
-      team.stop.store(true);
-    }
+    if (team.stopped || team.late.load(std::memory_order_relaxed)) team.leave.store(true);
   }
-}
-
-template <class T>
-void Program<T>::judge(bool late) {
-  using std::chrono::milliseconds;
-  alone_for_ = late ? std::min(2 * alone_for_, milliseconds(320))
-                    : std::max(alone_for_ / 2, milliseconds(10));
-  if (late) alone_until_ = Clock::now() + alone_for_;
 }
 
 template <class T>
@@ -445,7 +437,6 @@ int64_t Program<T>::run(const Run& run) {
   const int64_t steps = (run.samples + run.batch_size - 1) / run.batch_size;
   const int64_t rest = run.samples - (steps - 1) * run.batch_size;
   const int worth = threads_for(batch);
-  const int threads = worth > 1 && Clock::now() < alone_until_ ? 1 : worth;
   reserve(batch, worth);
   // Values without memory of the caller's stand in the program's own.
   for (size_t v = 0; v < values_.size(); ++v)
@@ -466,55 +457,59 @@ int64_t Program<T>::run(const Run& run) {
     else
       pointers_[size_t(g.value)] = const_cast<T*>(static_cast<const T*>(g.source.data));
   }
-  const auto lay_out = [&](Plan* plans, int count) {
-    const bool in_use = count == threads;
-    if (make_plan(plans[0], batch, count) || in_use) prepare(plans[0]);
-    if (rest != batch && (make_plan(plans[1], rest, count) || in_use)) prepare(plans[1]);
-  };
-  if (worth > 1) lay_out(plans_, worth);
-  lay_out(alone_, 1);
-  const Plan* const plans = threads > 1 ? plans_ : alone_;
+  // A run may change between a team and one thread after any step, without allocating.
+  for (const int count : {worth, 1}) {
+    Plan* const plans = count > 1 ? plans_ : alone_;
+    if (make_plan(plans[0], batch, count)) prepare(plans[0]);
+    if (rest != batch && make_plan(plans[1], rest, count)) prepare(plans[1]);
+  }
   shares_.reserve(2 * int64_t(stages_.size()) * worth);
-  const auto share_first = [&](int64_t step, int of) {
-    for (int t = 0; t < of; ++t)
-      share_units((of > 1 ? plans_ : alone_)[step + 1 < steps || rest == batch ? 0 : 1], step, t,
-                  of);
-  };
-  share_first(0, threads);
-  // In time for a thread's part of a whole step, nobody is late.
-  Barrier barrier(threads,
-                  std::max(std::chrono::nanoseconds(1000000),
-                           std::chrono::nanoseconds(int64_t(nanoseconds(batch)) / threads)));
-  Team team{this, run, steps, &barrier, threads, plans};
-  if (threads == 1) {
-    run_thread(team, 0);
-    if (profiling_) profiled_steps_ += team.completed;
-    return team.completed;
-  }
-  run_together(
-      threads,
-      [](void* context, int thread, int granted) {
-        Team& team = *static_cast<Team*>(context);
-        if (granted < team.threads) {  // all shares at once need all threads: run alone instead
-          if (thread == 0) team.threads = 0;
-          return;
-        }
-        team.program->run_thread(team, thread);
-      },
-      &team);
-  judge(team.late.load());
-  if (team.threads == 0 || team.goes_on) {
-    Barrier alone(1);
-    Team serial{this, run, steps, &alone, 1, alone_, team.completed};
-    prepare(alone_[0]);
-    if (rest != batch) prepare(alone_[1]);
-    share_first(serial.completed, 1);
-    run_thread(serial, 0);
-    if (profiling_) profiled_steps_ += serial.completed;
-    return serial.completed;
-  }
+  Team team{this, run, steps, batch, rest, Clock::now()};
+  while (team.completed < steps && !team.stopped) run_stretch(team, worth);
   if (profiling_) profiled_steps_ += team.completed;
   return team.completed;
+}
+
+template <class T>
+void Program<T>::run_stretch(Team& team, int worth) {
+  const double predicted = worth > 1 ? nanoseconds(team.batch) : 0;
+  const int64_t first = team.completed;
+  team.begin = first;
+  team.end = worth > 1 ? std::min(team.steps, first + choice_.steps(predicted)) : team.steps;
+  team.threads = choice_.team() ? worth : 1;
+  Plan* const plans = team.threads > 1 ? plans_ : alone_;
+  team.plans = plans;
+  prepare(plans[0]);
+  if (team.rest != team.batch) prepare(plans[1]);
+  const bool full = first + 1 < team.steps || team.rest == team.batch;
+  for (int t = 0; t < team.threads; ++t) share_units(plans[full ? 0 : 1], first, t, team.threads);
+  // In time for a thread's part of a whole step, nobody is late.
+  const int64_t late_after = std::max(int64_t(1000000), int64_t(predicted) / team.threads);
+  Barrier barrier(team.threads, std::chrono::nanoseconds(late_after));
+  team.barrier = &barrier;
+  team.leave.store(false);
+  team.late.store(false);
+  const auto begin = Clock::now();
+  if (team.threads == 1)
+    run_thread(team, 0);
+  else
+    run_together(
+        team.threads,
+        [](void* context, int thread, int granted) {
+          Team& team = *static_cast<Team*>(context);
+          if (granted == team.threads)
+            team.program->run_thread(team, thread);
+          else
+            team.late.store(true);  // all shares at once need all threads
+        },
+        &team);
+  if (worth == 1) return;
+  if (team.late.load()) return choice_.late();
+  const int64_t steps = team.completed - first;
+  double work = predicted * double(steps);
+  if (team.completed == team.steps && team.rest != team.batch)
+    work += nanoseconds(team.rest) - predicted;
+  choice_.note(steps, work, std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
 }
 
 template <class T>

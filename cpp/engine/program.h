@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/choice.h"
 #include "engine/instruction.h"
 #include "engine/linear.h"
 #include "engine/plan.h"
@@ -136,8 +137,8 @@ class Program {
   /// Points a plan's values to their memory and runs the early instructions.
   void prepare(Plan& plan) const;
   void run_thread(Team& team, int thread);
-  /// Notes how a run on several threads went, so that the next may run on one.
-  void judge(bool late);
+  /// Runs some of the steps that are left, on the team or on one thread, as choice_ says.
+  void run_stretch(Team& team, int worth);
   void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
                 double* times) const;
   /// Where in shares_ a team's ranges of a stage begin.
@@ -171,17 +172,14 @@ class Program {
   int64_t capacity_ = 0, scratch_size_ = 0;
   int capacity_threads_ = 0;
   AlignedMemory memory_, integer_memory_, scratch_;
-  // Of the full batches and of the last one: a team's, and those of one thread, to which a team's
-  // run may change at any step without allocating.
+  // Of the full batches and of the last one: a team's, and those of one thread.
   Plan plans_[2], alone_[2];
+  Choice choice_;
   Shares shares_;  // by parity of the step, stage and thread
   bool profiling_ = false;
   std::vector<double> times_;  // by thread and line
   int64_t profiled_steps_ = 0;
   int line_count_ = 0;
-  // After a thread of the team came late for want of a core, steps run on one thread for a while.
-  std::chrono::steady_clock::time_point alone_until_{};
-  std::chrono::milliseconds alone_for_{10};
 };
 
 }  // namespace engine
