@@ -1,4 +1,5 @@
 #include "kernels/each_register.h"
+#include "kernels/few_classes.h"
 #include "kernels/register.h"
 #include "mlpeak/kernels/losses.h"
 #include "simd/lanes.h"
@@ -101,42 +102,6 @@ MLPEAK_INLINE void cross_entropy_row(const ClassRow<T>& row, T weight, T scale, 
   if (!row.q) grad[row.target] -= scale * row.hard_part();
 }
 
-/// The same for a row of one lane each, all mass on the target: it never leaves the registers.
-template <class T>
-MLPEAK_INLINE void short_hard_row(const ClassRow<T>& row, T weight, T scale, int64_t i,
-                                  LossTerms<T>* loss, T* grad) {
-  constexpr int kRegs = Lanes<T>::kRegs;
-  constexpr int kWidth = Vec<T>::kLanes;
-  const int64_t n = row.rows.classes;
-  Lanes<T> x, e, terms;
-  for (int r = 0; r < kRegs; ++r) {
-    const Mask<T> mask = first_n<T>(n - r * kWidth);
-    x.reg[r] = load(row.x + r * kWidth, mask);
-    terms.reg[r] = select(mask, x.reg[r], set1(T(-__builtin_inf())));
-  }
-  const T largest = combine_lanes(terms, Larger());
-  for (int r = 0; r < kRegs; ++r) {
-    e.reg[r] = exp(x.reg[r] - set1(largest));
-    terms.reg[r] = select(first_n<T>(n - r * kWidth), e.reg[r], set1(T(0)));
-  }
-  const T sum = combine_lanes(terms, Add());
-  const T hard = row.hard_part();
-  if (loss) {
-    loss->weight[i] = weight;
-    loss->coefficient_sum[i] = hard;
-    loss->sum[i] = sum;
-    loss->weighted_sum[i] = hard == T(0) ? T(0) : hard * (row.x[row.target] - largest);
-  }
-  if (!grad) return;
-  const Vec<T> factor = set1(scale * hard / sum);
-  for (int r = 0; r < kRegs; ++r) {
-    const int64_t at = row.target - r * kWidth;
-    const Mask<T> target = first_n<T>(at + 1) & !first_n<T>(at);
-    const Vec<T> p = e.reg[r] * factor;
-    store(grad + r * kWidth, select(target, p - set1(scale * hard), p), first_n<T>(n - r * kWidth));
-  }
-}
-
 /// row(i, ClassRow, weight, scale, gradient row) for every row that is not ignored; else
 /// ignored(i), and a gradient of 0.
 template <class T, class Row, class Ignored>
@@ -160,10 +125,8 @@ MLPEAK_INLINE void each_row(const ClassLossRows<T>& r, T scale, const T* grad_ou
 }
 
 template <class T>
-void cross_entropy(const ClassLossRows<T>& rows, T scale, const T* grad_output, T* loss, T* grad) {
+void many_classes(const ClassLossRows<T>& rows, T scale, const T* grad_output, T* loss, T* grad) {
   LossTerms<T> terms;
-  const bool short_hard =
-      rows.classes <= kLaneCount<T> && !rows.probabilities && rows.smoothing == T(0);
   const auto write = [&](int64_t i) {
     constexpr int64_t kRows = LossTerms<T>::kRows;
     if (loss && (i % kRows == kRows - 1 || i == rows.rows - 1))
@@ -173,16 +136,26 @@ void cross_entropy(const ClassLossRows<T>& rows, T scale, const T* grad_output, 
       rows, scale, grad_output, grad,
       [&](int64_t i, const ClassRow<T>& row, T weight, T upstream, T* grad_row) {
         const int64_t at = i % LossTerms<T>::kRows;
-        if (short_hard)
-          short_hard_row(row, weight, upstream, at, loss ? &terms : nullptr, grad_row);
-        else
-          cross_entropy_row(row, weight, upstream, at, loss ? &terms : nullptr, grad_row);
+        cross_entropy_row(row, weight, upstream, at, loss ? &terms : nullptr, grad_row);
         write(i);
       },
       [&](int64_t i) {
         terms.set_zero(i % LossTerms<T>::kRows);
         write(i);
       });
+}
+
+template <class T>
+void cross_entropy(const ClassLossRows<T>& rows, T scale, const T* grad_output, T* loss, T* grad) {
+  const bool hard = !rows.probabilities && rows.smoothing == T(0);
+  const int64_t classes = hard ? rows.classes : kFewClasses + 1;
+  const auto compute = classes > kFewClasses ? many_classes<T>
+                       : classes > 10        ? few_classes<16, T>
+                       : classes > 8         ? few_classes<10, T>
+                       : classes > 4         ? few_classes<8, T>
+                       : classes > 2         ? few_classes<4, T>
+                                             : few_classes<2, T>;
+  compute(rows, scale, grad_output, loss, grad);
 }
 
 template <class T>
