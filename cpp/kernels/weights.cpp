@@ -80,7 +80,14 @@ struct StripFetch {
     if (copy) copy = copies.next(copy, r);
   }
   MLPEAK_INLINE void part(int v) const {
-    const int i = v * Vec<T>::kLanes;
+    constexpr int kLanes = Vec<T>::kLanes;
+    // Arrays need not begin with a line: a row's registers end in one more line than they begin in.
+    if (v == 0) fetch(0);
+    fetch(v * kLanes + kLanes - 1);
+  }
+
+ private:
+  MLPEAK_INLINE void fetch(int i) const {
     __builtin_prefetch(weight + i, 1);
     for (const T* state : states)
       if (state) __builtin_prefetch(state + i, 1);
