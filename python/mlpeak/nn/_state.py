@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mlpeak._device import check_device
+from mlpeak._memory import aligned_empty
 from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.dtypes import get_default_dtype
 from mlpeak.nn.parameter import Parameter
@@ -34,7 +35,7 @@ class IncompatibleKeys(NamedTuple):
 def empty_parameter(shape: tuple[int, ...], device: object, dtype: Any) -> Parameter:
     """Return a parameter yet to be filled."""
     check_device(device)
-    return Parameter(from_numpy(np.empty(shape, dtype or get_default_dtype())))
+    return Parameter(from_numpy(aligned_empty(shape, dtype or get_default_dtype())))
 
 
 def overwrite(tensor: Tensor, value: Any) -> Tensor:

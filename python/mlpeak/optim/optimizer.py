@@ -9,9 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
 from mlpeak._core import note_change
+from mlpeak._memory import aligned_copy, aligned_full
 from mlpeak._tensor import Tensor, from_numpy
 from mlpeak._types import Array
 from mlpeak.grad_mode import enable_grad
@@ -261,12 +260,12 @@ def _restored(name: str, value: Any, param: Tensor) -> Any:
             f"load_state_dict: {name} has shape {array.shape}; expected {param.shape}, the "
             "parameter's"
         )
-    return from_numpy(np.array(array, param.dtype, order="C"))
+    return from_numpy(aligned_copy(array, param.dtype))
 
 
 def buffer(param: Tensor, value: float = 0.0) -> Tensor:
     """Return a tensor of state like `param`, filled with `value`."""
-    return from_numpy(np.full(param.shape, value, param.dtype))
+    return from_numpy(aligned_full(param.shape, value, param.dtype))
 
 
 def check_not_negative(options: dict[str, float]) -> None:

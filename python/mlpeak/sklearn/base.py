@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from mlpeak._memory import aligned_copy
 from mlpeak._types import Array
 from mlpeak.sklearn.compiled import CompiledEngine, can_compile
 from mlpeak.sklearn.engine import Data, Engine, KernelEngine, forward
@@ -283,7 +284,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self.coefs_, self.intercepts_ = [], []
         for i, (fan_in, fan_out) in enumerate(pairwise(units)):
             coef, intercept = self._draw_layer(i, fan_in, fan_out)
-            self.coefs_.append(np.asfortranarray(coef, dtype))
+            self.coefs_.append(aligned_copy(coef.T, dtype).T)
             self.intercepts_.append(intercept.astype(dtype, copy=False))
         kind = "batch" if self.batch_norm else "layer"
         normed = sizes if self.batch_norm or self.layer_norm else []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlpeak import kernels
+from mlpeak._memory import aligned_full
 from mlpeak._types import Array
 
 __all__ = ["AdamOptimizer", "Optimizer", "SGDOptimizer", "make_optimizer"]
@@ -40,7 +41,8 @@ class Optimizer:
     def __init__(self, parameters: Sequence[Array], learning_rate_init: float) -> None:
         self.learning_rate_init = learning_rate_init
         self.learning_rate = float(learning_rate_init)
-        self.states = [[np.zeros_like(p) for _ in range(self.state_count)] for p in parameters]
+        count = range(self.state_count)
+        self.states = [[aligned_full(p.shape, 0.0, p.dtype) for _ in count] for p in parameters]
 
     def _shown(self, number: int) -> list[Array]:
         return [state[number].T for state in self.states]
