@@ -45,6 +45,29 @@ MODELS: dict[str, tuple[str, Any]] = {
     "gelu": ("multiclass", MLPClassifier((12, 7), activation=["gelu", "elu"])),
     "gelu with dropout": ("multiclass", MLPClassifier((12, 7), activation="gelu", dropout=0.2)),
     "no hidden layer": ("multiclass", MLPClassifier(())),
+    "layer norm": ("multiclass", MLPClassifier((12, 7), layer_norm=True)),
+    "layer norm, gelu": (
+        "regression",
+        MLPRegressor("squared_error", (12, 7), layer_norm=True, activation="gelu"),
+    ),
+    "batch norm": ("multiclass", MLPClassifier((12, 7), batch_norm=True)),
+    "batch norm of 70, sgd": ("binary", MLPClassifier((70,), batch_norm=True, solver="sgd")),
+    "batch norm, no penalty": (
+        "regression",
+        MLPRegressor("squared_error", (9, 8), batch_norm=True, alpha=0.0),
+    ),
+    "batch norm, lbfgs": (
+        "regression",
+        MLPRegressor("squared_error", (9, 8), batch_norm=True, solver="lbfgs"),
+    ),
+    "batch norm, identity": (
+        "counts",
+        MLPRegressor("poisson", (9, 8), "identity", batch_norm=True, dropout=0.2),
+    ),
+    "layer norm, silu, dropout": (
+        "multiclass",
+        MLPClassifier((12, 7), "silu", layer_norm=True, dropout=[0.0, 0.3]),
+    ),
 }
 
 
@@ -69,7 +92,9 @@ def test_engines_agree(name: str, weighted: bool, monkeypatch: pytest.MonkeyPatc
     kernels = fit(name, weighted)
     assert used == [CompiledEngine, KernelEngine]
     # 20 steps of sums in another order; lbfgs has 4 searches along a line
-    for a, b in zip(coefs + intercepts, kernels.coefs_ + kernels.intercepts_, strict=True):
+    norms = [[a for norm in model._norms for a in norm.arrays()] for model in (compiled, kernels)]
+    ours = coefs + intercepts + norms[0]
+    for a, b in zip(ours, kernels.coefs_ + kernels.intercepts_ + norms[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(b).max())
     assert loss == pytest.approx(kernels.loss_, rel=1e-10)
 
@@ -90,7 +115,13 @@ def test_bits_on_every_tier(dtype: Any, tier: str) -> None:
 
     X, y = samples("multiclass")
     weight = np.random.RandomState(1).uniform(0.1, 2, len(X))
-    for params in ({"alpha": 0.1}, {"solver": "sgd"}, {"dropout": 0.3, "solver": "adamw"}):
+    for params in (
+        {"alpha": 0.1},
+        {"solver": "sgd"},
+        {"dropout": 0.3, "solver": "adamw"},
+        {"batch_norm": True},
+        {"layer_norm": True},
+    ):
         bits = []
         for one in (tier, "scalar"):
             _core.select_tier(one)
@@ -144,3 +175,15 @@ def test_numpy_backend_trains_the_same(backend: str) -> None:
     expected = MLPClassifier((6,), max_iter=2, random_state=0)
     expected.set_params(n_threads=1).fit(X, y)
     np.testing.assert_allclose(model.coefs_[0], expected.coefs_[0], rtol=1e-9)
+
+
+def test_batch_norm_refuses_a_batch_of_one_before_the_first() -> None:
+    """117 samples in batches of 4 leave one: its statistics would divide by nothing."""
+    X, y = samples("multiclass")
+    model = MLPClassifier(batch_norm=True, batch_size=4, max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match="117 samples in batches of 4 leave a batch of one"):
+        model.fit(X, y)
+    untrained = MLPClassifier(batch_norm=True, batch_size=5, max_iter=1, random_state=0)
+    untrained.set_params(learning_rate_init=1e-300)
+    for a, b in zip(model.coefs_, untrained.fit(X, y).coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -290,7 +290,9 @@ def test_a_float32_model_with_norms_predicts_for_float64(iris: Any, norm: str) -
     np.testing.assert_allclose(model.predict_proba(X), single, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=["compiled", "kernels"])
+@pytest.mark.parametrize(
+    "options", [{}, {"layer_norm": True}, {"loss": "focal"}], ids=["compiled", "norms", "kernels"]
+)
 def test_training_in_bf16(iris: Any, options: dict[str, Any]) -> None:
     X, y = iris
     params: dict[str, Any] = {"random_state": 0, "max_iter": 60, "learning_rate_init": 0.01}

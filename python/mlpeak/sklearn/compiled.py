@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -13,7 +13,7 @@ from mlpeak._random import DROPOUT, Generator
 from mlpeak._types import Array
 from mlpeak.compiler.layout import Spread, padded_ld
 from mlpeak.ops.activations import ACTIVATIONS
-from mlpeak.sklearn.engine import Data
+from mlpeak.sklearn.engine import NORM_EPS, NORM_MOMENTUM, Data
 from mlpeak.sklearn.network import Network
 from mlpeak.sklearn.objectives import Native, Objective, ceiling
 from mlpeak.sklearn.optimizers import Optimizer
@@ -28,7 +28,7 @@ NOWHERE = -1
 
 def can_compile(network: Network, data: Data, objective: Objective) -> bool:
     """Return whether `CompiledEngine` can do what `KernelEngine` can."""
-    return objective.native is not None and not network.norms and mlpeak.get_backend() == "native"
+    return objective.native is not None and mlpeak.get_backend() == "native"
 
 
 class CompiledEngine:
@@ -90,6 +90,11 @@ class CompiledEngine:
             starts = np.arange(0, samples, batch_size)
             self._batches = batch_size, starts, np.diff(starts, append=samples).astype(np.float64)
         _, starts, sizes = self._batches
+        if any(norm.kind == "batch" for norm in self.network.norms) and sizes.min() < 2:
+            raise ValueError(
+                f"batch_norm: {samples} samples in batches of {batch_size} leave a batch of one; "
+                "expected more than 1 value per channel when training"
+            )
 
         def by_batch(values: Array) -> Array:
             ordered = values if order is None else values[order]
@@ -121,11 +126,20 @@ def _compressed(x: Any) -> Any:
     return x.data, x.indptr.astype(np.int64), x.indices.astype(np.int64)
 
 
+class _Normed(NamedTuple):
+    """What a norm's backward pass reads: its input and, of rows or columns, their statistics."""
+
+    z: int
+    mean: int
+    rstd: int
+
+
 class _Builder:
     """Makes the program of a step.
 
     Stage 0 has the forward pass and, by all samples, what the rest of the step divides by and the
-    squares of the weights; a later stage the backward pass and the updates.
+    squares of the weights; a later stage the backward pass and the updates. A batch norm, which
+    needs all samples, ends a stage on the way forward and another on the way back.
     """
 
     def __init__(
@@ -144,8 +158,8 @@ class _Builder:
         self.expected: list[dict[str, Any]] = []
         self.draws = 0
         weighted = data.sample_weight is not None
-        self.back = 1 if weighted else 0
-        self.last = max(self.back, 1 if penalised else 0)
+        self.penalised = penalised
+        self.stage = 0  # of what is added
 
         self.params = [self.array(p) for p in network.parameters()]
         self.weights = [
@@ -158,6 +172,7 @@ class _Builder:
         target = self.integers() if classes else self.given(data.target)
         self.sample_weight = self.given(data.sample_weight) if weighted else NOWHERE
 
+        self.normed: list[_Normed] = []  # by hidden layer, if there are norms
         inputs, saved = [x], []
         for i in range(layers - 1):
             kept, x = self.hidden(i, x)
@@ -166,16 +181,23 @@ class _Builder:
         outputs = network.weights[-1].shape[0]
         z = self.program.add_rows(outputs, outputs)
         self.program.linear(
-            0, self.weights[-1], x, z, self.params[2 * layers - 1], NOWHERE, "identity", []
+            self.stage, self.weights[-1], x, z, self.params[2 * layers - 1], NOWHERE, "identity", []
         )
         partials = self.squares() if penalised else []
+        self.stage = max(self.stage, 1 if weighted else 0)
         grad = self.program.add_rows(outputs, outputs)
         column, divisor, scale = (self.class_loss if classes else self.element_loss)(
             z, target, grad, outputs
         )
         total = self.program.add_array(16 // self.size)
         self.program.penalised_loss(
-            self.last, column, divisor, scale, partials, self.partial_sizes(partials), total
+            self.update_stage(),
+            column,
+            divisor,
+            scale,
+            partials,
+            self.partial_sizes(partials),
+            total,
         )
         self.program.set_loss(total)
         for i in range(layers - 1, -1, -1):
@@ -214,10 +236,22 @@ class _Builder:
         self.expected.append({"value": value, "integer": integer, "shape": shape, **unchecked})
 
     def units(self, layer: int) -> int:
-        """Return new rows of a hidden layer's width."""
+        """Return new rows of a hidden layer's width; a norm takes adjacent ones."""
         columns = self.network.weights[layer].shape[0]
-        rows: int = self.program.add_rows(columns, padded_ld(columns, self.size))
+        ld = columns if self.network.norms else padded_ld(columns, self.size)
+        rows: int = self.program.add_rows(columns, ld)
         return rows
+
+    def update_stage(self) -> int:
+        """Return the stage of what changes parameters: not before their squares are added."""
+        return max(self.stage, 1 if self.penalised else 0)
+
+    def destination(self, index: int, group: int) -> tuple[int, int, int, list[int]]:
+        """Return where a parameter's gradient goes: its array, or the update."""
+        if self.optimizer is None:
+            return self.array(self.gradients[index]), NOWHERE, NOWHERE, []
+        states = [self.array(s) for s in self.optimizer.states[index]]
+        return NOWHERE, group, self.params[index], states
 
     # ---- instructions ----
 
@@ -227,16 +261,81 @@ class _Builder:
         name = net.activations[i]
         keeps_input = name != "identity" and ACTIVATIONS[name].keeps == "input"
         y = self.units(i)
-        pre = self.units(i) if keeps_input else NOWHERE
         bias = self.params[len(net.weights) + i]
-        self.program.linear(0, self.weights[i], x, y, bias, pre, name, self.numbers(name))
-        kept = pre if keeps_input else y
+        if net.norms:
+            kept = self.norm(i, x, bias)
+            if name == "identity":
+                y = kept
+            else:
+                self.program.activation(
+                    self.stage, name, self.numbers(name), False, kept, NOWHERE, y
+                )
+        else:
+            kept = self.units(i) if keeps_input else NOWHERE
+            self.program.linear(
+                self.stage, self.weights[i], x, y, bias, kept, name, self.numbers(name)
+            )
+        if not keeps_input:
+            kept = y
         if not self.dropped(i):
             return kept, y
         dropped = self.units(i)
-        self.program.dropout(0, net.dropout[i], self.draws, y, dropped)
+        self.program.dropout(self.stage, net.dropout[i], self.draws, y, dropped)
         self.draws += 1
         return kept, dropped
+
+    def norm(self, i: int, x: int, bias: int) -> int:
+        """Add a hidden layer's linear part and its norm; return the norm's output."""
+        norm, first = self.network.norms[i], 2 * (len(self.network.weights) + i)
+        weight, shift = self.params[first : first + 2]
+        z, y = self.units(i), self.units(i)
+        self.program.linear(self.stage, self.weights[i], x, z, bias, NOWHERE, "identity", [])
+        if norm.kind == "layer":
+            mean, rstd = self.program.add_rows(1, 1), self.program.add_rows(1, 1)
+            self.program.row_norm(
+                self.stage, False, NORM_EPS, z, NOWHERE, weight, shift, mean, rstd, y
+            )
+        else:
+            size = len(norm.weight)
+            mean, rstd = self.program.add_array(size), self.program.add_array(size)
+            assert norm.mean is not None
+            assert norm.var is not None
+            running = self.array(norm.mean), self.array(norm.var)
+            self.program.batch_statistics(
+                self.stage, z, NORM_MOMENTUM, NORM_EPS, *running, mean, rstd
+            )
+            self.stage += 1
+            self.program.batch_norm(
+                self.stage, False, z, NOWHERE, weight, shift, mean, rstd, NOWHERE, NOWHERE, y
+            )
+        self.normed.append(_Normed(z, mean, rstd))
+        return y
+
+    def norm_backward(self, i: int, grad: int) -> int:
+        """Add the gradients of a norm's input, which is returned, and of its parameters."""
+        norm, first = self.network.norms[i], 2 * (len(self.network.weights) + i)
+        z, mean, rstd = self.normed[i]
+        weight, out = self.params[first], self.units(i)
+        if norm.kind == "layer":
+            self.program.row_norm(self.stage, True, 0.0, z, grad, weight, NOWHERE, mean, rstd, out)
+            destinations = self.destination(first, 1), self.destination(first + 1, 1)
+            self.program.row_norm_sums(self.update_stage(), z, grad, mean, rstd, *destinations)
+            return out
+        size = len(norm.weight)
+        sums = [
+            self.array(self.gradients[index]) if self.optimizer is None
+            else self.program.add_array(size)
+            for index in (first, first + 1)
+        ]  # fmt: skip
+        means = self.program.add_array(size), self.program.add_array(size)
+        self.program.batch_norm_sums(self.stage, z, grad, mean, rstd, *sums, *means)
+        self.stage += 1
+        self.program.batch_norm(self.stage, True, z, grad, weight, NOWHERE, mean, rstd, *means, out)
+        if self.optimizer is not None:
+            for index, total in zip((first, first + 1), sums, strict=True):
+                _, *update = self.destination(index, 1)
+                self.program.update(self.update_stage(), total, *update, size)
+        return out
 
     def dropped(self, i: int) -> bool:
         """Return whether a hidden layer has dropout."""
@@ -249,10 +348,10 @@ class _Builder:
 
     def backward(self, i: int, grad: int, saved: int) -> int:
         """Add the gradient of layer i's input; return that at the linear layer before it."""
-        net, stage = self.network, self.back
+        net, stage = self.network, self.stage
         name, numbers = net.activations[i - 1], self.numbers(net.activations[i - 1])
         out = self.units(i - 1)
-        if not self.dropped(i - 1):
+        if not self.dropped(i - 1) and not net.norms:
             saved = NOWHERE if name == "identity" else saved
             self.program.linear_backward_input(
                 stage, self.weights[i], grad, out, saved, name, numbers
@@ -261,28 +360,20 @@ class _Builder:
         self.program.linear_backward_input(
             stage, self.weights[i], grad, out, NOWHERE, "identity", []
         )
-        draw = sum(self.dropped(k) for k in range(i - 1))
-        self.program.dropout(stage, net.dropout[i - 1], draw, out, out)
+        if self.dropped(i - 1):
+            draw = sum(self.dropped(k) for k in range(i - 1))
+            self.program.dropout(stage, net.dropout[i - 1], draw, out, out)
         if name != "identity":
             self.program.activation(stage, name, numbers, True, saved, out, out)
-        return out
+        return self.norm_backward(i - 1, out) if net.norms else out
 
     def gradient(self, i: int, grad: int, x: int, layers: int) -> None:
         """Add the gradients of layer i's parameters, updated at once by an optimizer."""
-        for index, group in ((i, 0), (layers + i, 1)):
-            if self.optimizer is None:
-                destination: tuple[int, int, int, list[int]] = (
-                    self.array(self.gradients[index]), NOWHERE, NOWHERE, [],
-                )  # fmt: skip
-            else:
-                states = [self.array(s) for s in self.optimizer.states[index]]
-                destination = (NOWHERE, group, self.params[index], states)
-            if group:
-                self.program.linear_backward_bias(self.last, grad, *destination)
-            else:
-                self.program.linear_backward_weight(
-                    self.last, self.weights[i], grad, x, *destination
-                )
+        stage = self.update_stage()
+        self.program.linear_backward_weight(
+            stage, self.weights[i], grad, x, *self.destination(i, 0)
+        )
+        self.program.linear_backward_bias(stage, grad, *self.destination(layers + i, 1))
 
     def squares(self) -> list[int]:
         """Add the sums of the weights' squares; return where their parts stand."""
@@ -325,7 +416,7 @@ class _Builder:
         if self.sample_weight != NOWHERE:
             told["divisor"] = self.program.add_array(16 // self.size)
             self.program.class_loss_divisor(0, told, told["divisor"])
-        self.program.class_loss(self.back, told)
+        self.program.class_loss(self.stage, told)
         return self.clipped(column), told["divisor"], 1.0
 
     def element_loss(self, z: int, target: int, grad: int, outputs: int) -> tuple[int, int, float]:
@@ -355,16 +446,16 @@ class _Builder:
             told["divisor"] = self.program.add_array(16 // self.size)
             self.program.elementwise_loss_divisor(0, told, told["divisor"])
             scale *= outputs
-        self.program.elementwise_loss(self.back, told)
+        self.program.elementwise_loss(self.stage, told)
         values = self.program.add_rows(outputs, outputs)
-        self.program.elementwise_loss(self.back, {**told, "values": values, "grad": NOWHERE})
+        self.program.elementwise_loss(self.stage, {**told, "values": values, "grad": NOWHERE})
         values = self.clipped(values)
         if outputs == 1:
             return values, told["divisor"], scale
         column = self.program.add_rows(1, 1)
         one = (1, 0)  # lengths: fixed, and for each sample
         self.program.along(
-            self.back, True, "sum", one, (outputs, 0), one, [], values, NOWHERE, column
+            self.stage, True, "sum", one, (outputs, 0), one, [], values, NOWHERE, column
         )
         return column, told["divisor"], scale
 
@@ -376,8 +467,8 @@ class _Builder:
         if self.sample_weight != NOWHERE:
             column = self.program.add_rows(1, 1)
             self.program.arithmetic(
-                self.back, "multiply", self.sample_weight, Spread.ROWS, limit, spread, column
+                self.stage, "multiply", self.sample_weight, Spread.ROWS, limit, spread, column
             )
             limit, spread = column, Spread.COLUMN
-        self.program.arithmetic(self.back, "minimum", losses, Spread.ROWS, limit, spread, losses)
+        self.program.arithmetic(self.stage, "minimum", losses, Spread.ROWS, limit, spread, losses)
         return losses
