@@ -16,7 +16,7 @@ import mlpeak
 from mlpeak import _core, data, kernels, nn, optim, reference
 
 Array = np.ndarray[Any, Any]
-#: Straddle a register, a tile, a pair of k and a block of 320 pairs.
+#: Straddle a register, a tile, a pair of k and a block of 320 or 512 pairs.
 SIZES = [(1, 1, 1), (2, 65, 3), (7, 17, 640), (13, 64, 641), (65, 130, 33), (6, 600, 1283)]
 
 

@@ -16,7 +16,7 @@ DTYPES = [np.float32, np.float64]
 # Sizes straddle a register (8, 16), a tile (6 rows; 64, 32 columns) and a block of k (256).
 ROWS = [0, 1, 5, 6, 7, 13, 65]
 COLUMNS = [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 130]
-DEPTHS = [0, 1, 2, 17, 255, 256, 257]
+DEPTHS = [0, 1, 2, 17, 256, 257, 513]
 
 
 def matrices(rng: np.random.Generator, dtype: Any, *shapes: tuple[int, ...]) -> list[Any]:
@@ -90,7 +90,7 @@ LINEAR_CALLS: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("name", LINEAR_CALLS)
 def test_bits_do_not_depend_on_tier_or_threads(name: str, dtype: Any) -> None:
     rng = np.random.default_rng(2)
-    for batch, n_in, n_out in [(131, 257, 67), (1030, 40, 10)]:
+    for batch, n_in, n_out in [(131, 257, 67), (1030, 40, 10), (130, 530, 1050)]:
         args = matrices(rng, dtype, (batch, n_out), (batch, n_in), (n_out, n_in), (n_out,))
         hashes = {}
         for tier_name in _core.tiers():

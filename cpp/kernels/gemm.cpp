@@ -167,7 +167,8 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows || kDepth<E> > 1);
   // Panels of a packed B beyond L2 come from L3, slowly where a strip waits for them.
-  const bool fetch_b = packed && n * steps * int64_t(sizeof(E)) > kLevel2;
+  const int64_t block_b = packed ? n * steps : smaller(n, kBlockColumns) * depth;
+  const bool fetch_b = (packed || pack_b) && block_b * int64_t(sizeof(E)) > kLevel2;
   // So does a C beyond L2 that is reloaded for each block of k.
   const bool fetch_c = steps > depth && m * n * int64_t(sizeof(T)) > kLevel2;
   const int64_t blocks = (m + kBlockRows - 1) / kBlockRows;

@@ -39,13 +39,14 @@ int64_t steps_of(int64_t k) {
   return (k + kDepth<E> - 1) / kDepth<E>;
 }
 
-// A block of k is at most this deep: a panel of B (kMaxDepth x kColumns, 20 KiB on AVX2) and a
-// strip of A (kRows x kMaxDepth, 8 KiB) share L1 while a strip's tiles run.
-constexpr int64_t kMaxDepth = 320;
-// The packed block of A: 300 KiB in fp32 at most, which leaves room in an L2 of 512 KiB.
-constexpr int64_t kBlockRows = 240;
-// The packed block of B: 640 KiB in fp32 at most; it is streamed, once for each block of A.
-constexpr int64_t kBlockColumns = 512;
+// A block of k is at most this deep, since each reloads C. A strip of A (kRows x kMaxDepth, 12 KiB)
+// stays in L1 while its tiles run. A panel of B stays there too where registers are short (20 KiB on
+// AVX2); those of AVX-512 take a panel through L1 from L2 (128 KiB) fast enough.
+constexpr int64_t kMaxDepth = Vec<float>::kLanes == 16 ? 512 : 320;
+// The packed block of A: 240 KiB in fp32 at most, which leaves room in an L2 of 512 KiB.
+constexpr int64_t kBlockRows = 120;
+// The packed block of B: 2 MiB in fp32 at most; it is streamed, once for each block of A.
+constexpr int64_t kBlockColumns = 1024;
 
 // What surely stays in L2 from one step of a training to the next.
 constexpr int64_t kLevel2 = 512 * 1024;
