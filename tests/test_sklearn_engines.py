@@ -91,11 +91,13 @@ def test_engines_agree(name: str, weighted: bool, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(base, "can_compile", lambda *_: False)
     kernels = fit(name, weighted)
     assert used == [CompiledEngine, KernelEngine]
-    # 20 steps of sums in another order; lbfgs has 4 searches along a line
+    # 20 steps of sums in another order; lbfgs has 4 searches along a line. The gradient of a bias
+    # before a batch norm is 0 but for rounding, 1e-16, which Adam divides by its eps, 1e-8.
+    tolerance = 1e-9 if compiled.batch_norm else 1e-10
     norms = [[a for norm in model._norms for a in norm.arrays()] for model in (compiled, kernels)]
     ours = coefs + intercepts + norms[0]
     for a, b in zip(ours, kernels.coefs_ + kernels.intercepts_ + norms[1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
     assert loss == pytest.approx(kernels.loss_, rel=1e-10)
 
 

@@ -73,11 +73,11 @@ struct SgdMomentum {
   }
 };
 
-/// Whether Adam leaves p and the gradient as they are: then it saves three multiplications by 1, 0
-/// and 1.
+/// Whether Adam leaves p and the gradient as they are, and beta1 is as usual: then it saves three
+/// multiplications by 1, 0 and 1, and a choice.
 template <class T>
 MLPEAK_INLINE bool is_plain(const AdamScalars<T>& s) {
-  return s.sign == T(1) && s.weight_decay == T(0) && s.shrink == T(1);
+  return s.sign == T(1) && s.weight_decay == T(0) && s.shrink == T(1) && !s.from_gradient;
 }
 
 /// Adam and AdamW; states: exp_avg, exp_avg_sq and, for AMSGrad, max_exp_avg_sq.
@@ -85,26 +85,27 @@ template <class T, bool kAmsgrad = false, bool kPlain = false>
 struct Adam {
   static constexpr int kStates = kAmsgrad ? 3 : 2;
   Gradient<T> gradient;
-  Vec<T> beta1, one_minus_beta1, beta2, one_minus_beta2;
-  Vec<T> step_size, root_correction, eps, shrink;
+  Vec<T> weight, beta2, one_minus_beta2, step_size, root_correction, eps, shrink;
+  Mask<T> from_gradient;
 
   explicit MLPEAK_INLINE Adam(const AdamScalars<T>& s)
       : gradient(s),
-        beta1(set1(s.beta1)),
-        one_minus_beta1(set1(s.one_minus_beta1)),
+        weight(set1(s.weight)),
         beta2(set1(s.beta2)),
         one_minus_beta2(set1(s.one_minus_beta2)),
         step_size(set1(s.step_size)),
         root_correction(set1(s.root_correction)),
         eps(set1(s.eps)),
-        shrink(set1(s.shrink)) {}
+        shrink(set1(s.shrink)),
+        from_gradient(first_n<T>(s.from_gradient ? Vec<T>::kLanes : 0)) {}
 
   MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>* state) const {
     if constexpr (!kPlain) {
       g = gradient(p, g);
       p = shrink * p;
     }
-    const Vec<T> m = decayed(beta1, state[0], one_minus_beta1, g);
+    const Vec<T> base = kPlain ? state[0] : select(from_gradient, g, state[0]);
+    const Vec<T> m = fma(weight, g - state[0], base);
     Vec<T> v = decayed(beta2, state[1], one_minus_beta2 * g, g);
     state[0] = m;
     state[1] = v;
@@ -112,7 +113,8 @@ struct Adam {
       v = select(is_nan(state[2]), state[2], max(state[2], v));  // NaN stays, as in torch
       state[2] = v;
     }
-    return p - step_size * m / fma(sqrt(v), root_correction, eps);
+    // m is no dividend: that of a dead unit decays to subnormal numbers, which are slow to divide
+    return fnma(m, step_size / fma(sqrt(v), root_correction, eps), p);
   }
 };
 

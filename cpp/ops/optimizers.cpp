@@ -52,8 +52,9 @@ SgdScalars<T> sgd_scalars(const SgdOptions& o) {
 template <class T>
 AdamScalars<T> adam_scalars(const AdamOptions& o) {
   AdamScalars<T> s;
-  s.beta1 = T(o.beta1);
-  s.one_minus_beta1 = T(1 - o.beta1);
+  // The smaller factor goes to the difference, so that its rounding stays small.
+  s.from_gradient = o.beta1 < 0.5;
+  s.weight = T(s.from_gradient ? -o.beta1 : 1 - o.beta1);
   s.beta2 = T(o.beta2);
   s.one_minus_beta2 = T(1 - o.beta2);
   s.step_size = T(o.lr / (1 - power(o.beta1, o.step)));

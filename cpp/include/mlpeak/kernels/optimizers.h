@@ -22,7 +22,8 @@ struct SgdScalars {
 
 template <class T>
 struct AdamScalars {
-  T beta1, one_minus_beta1;
+  T weight;            // of g - exp_avg: 1 - beta1 where that is added to exp_avg,
+  bool from_gradient;  // -beta1 where it is added to g, which is exact for beta1 = 0
   T beta2, one_minus_beta2;
   T step_size;        // lr / (1 - beta1^t)
   T root_correction;  // 1 / sqrt(1 - beta2^t)
