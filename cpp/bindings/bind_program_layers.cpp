@@ -60,6 +60,7 @@ void linear_backward_weight(PyProgram& program, int stage, int weight, int grad,
     i.grad = p.operand(grad);
     i.x = p.operand(x);
     i.destination = destination(gradient, group, parameter, states);
+    if (group >= 0) i.weight->set_updated();
   });
 }
 void linear_backward_bias(PyProgram& program, int stage, int grad, int gradient, int group,

@@ -45,12 +45,24 @@ Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backwar
 
 template <class T>
 void Weight<T>::pack_forward(const T* weight) {
-  if (has_forward_) kernels<T>().products(precision).pack(out, in, {weight, 1, in}, forward());
+  forward_is_current_ = has_forward_ && !reads_rows_;
+  if (forward_is_current_)
+    kernels<T>().products(precision).pack(out, in, {weight, 1, in}, forward());
 }
 
 template <class T>
 void Weight<T>::pack_backward(const T* weight) {
   if (has_backward_) kernels<T>().products(precision).pack(in, out, {weight, in, 1}, backward());
+}
+
+template <class T>
+void Weight<T>::choose_forward(int64_t batch, const T* weight) {
+  // From memory, a copy in the order in which it is read comes faster.
+  const bool is_large = out * in * int64_t(sizeof(T)) > 4 * 1024 * 1024;
+  reads_rows_ = updated_ && has_forward_ && !is_large &&
+                kernels<T>().products(precision).has_few_rows(batch, out, in);
+  if (reads_rows_) forward_is_current_ = false;
+  if (has_forward_ && !reads_rows_ && !forward_is_current_) pack_forward(weight);
 }
 
 template <class T>
@@ -68,11 +80,15 @@ void Linear<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
   epilogue.pre = pre.value < 0 ? nullptr : row(frame, pre, begin);
   epilogue.activation = activation.id;
   epilogue.params = activation.params;
-  kernels<T>()
-      .products(weight->precision)
-      .multiply_packed(end - begin, y.columns, x.columns, {row(frame, x, begin), x.ld, 1},
-                       {weight->forward(), y.columns, 0}, row(frame, y, begin), y.ld, epilogue,
-                       frame.scratch);
+  const GemmKernels<T>& gemm = kernels<T>().products(weight->precision);
+  const int64_t m = end - begin, n = weight->out, k = weight->in;
+  const MatrixView<T> a = {row(frame, x, begin), x.ld, 1};
+  T* const c = row(frame, y, begin);
+  if (weight->forward())
+    gemm.multiply_packed(m, n, k, a, {weight->forward(), n, 0}, c, y.ld, epilogue, frame.scratch);
+  else
+    gemm.multiply(m, n, k, a, {frame.values[weight->value], 1, k}, c, y.ld, epilogue,
+                  frame.scratch);
 }
 
 template <class T>

@@ -19,7 +19,8 @@ struct ActivationCall {
   double params[2] = {0, 0};
 };
 
-/// A weight (out, in) and its packed copies, which the program keeps up to date.
+/// A weight (out, in) and its packed copies, which the program keeps up to date, but for a forward
+/// copy that its steps do not read.
 template <class T>
 class Weight {
  public:
@@ -29,16 +30,23 @@ class Weight {
   void pack(const T* weight);
   void pack_forward(const T* weight);
   void pack_backward(const T* weight);
+  /// Called when an update that goes through the weight renews its copies, in each step.
+  void set_updated() { updated_ = true; }
+  /// Chooses for the steps to come, of `batch` samples, whether forward products read the weight
+  /// as it is or its forward copy, which is then made if it was not kept.
+  void choose_forward(int64_t batch, const T* weight);
 
   const int value;
   const int64_t out, in;
   const Precision precision;  // of the layer's three products
-  T* forward() const { return static_cast<T*>(forward_.data()); }
+  /// Null if forward products read the weight as it is.
+  T* forward() const { return reads_rows_ ? nullptr : static_cast<T*>(forward_.data()); }
   T* backward() const { return static_cast<T*>(backward_.data()); }
   bool has_backward() const { return has_backward_; }
 
  private:
   bool has_forward_, has_backward_;
+  bool updated_ = false, reads_rows_ = false, forward_is_current_ = false;
   AlignedMemory forward_, backward_;
 };
 

@@ -15,7 +15,7 @@ bool Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, in
   // A block's values stay in L2, but each weight is read once a block: not too few rows, and more
   // where weights come from L3 or memory.
   constexpr int64_t kBlockBytes = 256 * 1024, kLargeWeights = 4 * 1024 * 1024;
-  const int64_t least = weight_bytes > kLargeWeights ? 128 : 48;
+  const int64_t least = weight_bytes > kLargeWeights ? 128 : 64;
   const int64_t rows = std::max(least, kBlockBytes / std::max<int64_t>(sample_bytes, 1));
   block = (rows + alignment - 1) / alignment * alignment;
   units.assign(stages.size(), {});

@@ -7,48 +7,11 @@
 #include "mlpeak/kernels/gemm.h"
 
 #include "kernels/register.h"
-#include "kernels/tiles.h"
+#include "kernels/transposed.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
-
-/// The part of an epilogue that tiles do, and the part that runs over whole rows afterwards.
-template <class T>
-struct Finish {
-  const Epilogue<T>& epilogue;
-  bool in_tile, over_rows;
-
-  explicit Finish(const Epilogue<T>& e) : epilogue(e) {
-    const bool relu = e.activation == Activation::relu;
-    const bool linear = e.activation == Activation::identity;
-    in_tile = e.bias || (relu && !e.pre);
-    over_rows = !linear && !(relu && !e.pre);
-    over_rows = over_rows || e.pre;
-  }
-
-  TileEnd<T> tile(int64_t i, int64_t j) const {
-    const bool relu = epilogue.activation == Activation::relu && !epilogue.pre;
-    return {epilogue.bias ? epilogue.bias + j : nullptr, relu && !epilogue.saved,
-            relu && epilogue.saved ? epilogue.saved + i * epilogue.saved_ld + j : nullptr,
-            epilogue.saved_ld};
-  }
-
-  /// Rows [i, i + m), columns [j, j + n) of C, to which tile(i, j) was applied.
-  void rows(int64_t i, int64_t m, int64_t j, int64_t n, T* c, int64_t ldc) const {
-    const ElementwiseKernels<T>& kernels = kernel_table().of(T()).elementwise;
-    const int id = int(epilogue.activation);
-    for (int64_t r = i; r < i + m; ++r) {
-      T* row = c + r * ldc + j;
-      if (epilogue.pre) __builtin_memcpy(epilogue.pre + r * ldc + j, row, size_t(n) * sizeof(T));
-      if (epilogue.saved)
-        kernels.backward[id](row, epilogue.saved + r * epilogue.saved_ld + j, row, n,
-                             epilogue.params);
-      else if (epilogue.activation != Activation::identity)
-        kernels.forward[id](row, row, n, epilogue.params);
-    }
-  }
-};
 
 template <class E>
 int64_t packed_b_size(int64_t n, int64_t k) {
@@ -65,7 +28,9 @@ template <class E>
 int64_t workspace_size(int64_t m, int64_t n, int64_t k) {
   const int64_t widest = smaller(m > n ? m : n, kBlockColumns);
   const int64_t rounded = kDepth<E> > 1 ? widest * block_depth(steps_of<E>(k)) : 0;
-  return packed_b_size<E>(n, k) + packed_a_size<E>(m, k) + rounded;
+  const int64_t size = packed_b_size<E>(n, k) + packed_a_size<E>(m, k) + rounded;
+  const int64_t turned = transposed_size<E>(n, k);
+  return size > turned ? size : turned;
 }
 
 /// Where the panels of one block of B stand: panel j begins at data + j * step, its rows are ld
@@ -87,67 +52,6 @@ struct RowSource {
   int64_t row_stride() const { return packed ? 1 : row; }
   int64_t step(int rows) const { return packed ? rows : col; }
 };
-
-// A C of so few columns leaves most of a register's lanes unused; where it has rows to fill them,
-// its transpose is computed.
-template <class E>
-constexpr int64_t kNarrow = Vec<E>::kLanes * 5 / 8;
-template <class E>
-bool is_narrow(int64_t m, int64_t n) {
-  return n <= kNarrow<E> && m >= Vec<E>::kLanes;
-}
-
-/// C = A B as Cᵀ = Bᵀ Aᵀ for a narrow C: the columns of B are a strip, the rows of A are panels.
-template <class E, class T = Sum<E>>
-void multiply_narrow(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const MatrixView<T>* b,
-                     const PackedPanels<T>* packed, T* c, int64_t ldc, const Finish<T>& finish,
-                     T* workspace) {
-  constexpr int64_t kPanel = kColumns<E>, kLanes = Vec<E>::kLanes;
-  const int64_t steps = steps_of<E>(k), depth = block_depth(steps);
-  E* const panel = reinterpret_cast<E*>(workspace);
-  E* const rounded_b = panel + packed_b_size<E>(n, k);
-  E* const rounded_a = rounded_b + packed_a_size<E>(m, k);
-  alignas(64) T sums[kLanes * kPanel];  // C's transpose, up to kPanel rows of C at a time
-  for (int64_t i = n * kPanel; i < kLanes * kPanel; i += kLanes) store(sums + i, set1(T(0)));
-  const Strips strips(n);
-
-  const int64_t panels = (m + kPanel - 1) / kPanel;  // nearly equal, of whole registers
-  const int64_t height = round_up((m + panels - 1) / panels, kLanes);
-  for (int64_t i = 0; i < m; i += height) {
-    const int64_t rows = smaller(height, m - i);
-    const int vectors = int((rows + kLanes - 1) / kLanes);
-    int64_t pc = 0;
-    do {  // once even for k = 0
-      const int64_t kc = smaller(depth, steps - pc), first_k = pc * kDepth<E>;
-      const int64_t count_k = smaller(kc * kDepth<E>, k - first_k);
-      const auto block = operand(MatrixView<T>{a.data + i * a.row + first_k * a.col, a.row, a.col},
-                                 rows, count_k, rounded_a);
-      pack_panels(kc, rows, block.data, block.col, block.row, panel);
-      MatrixView<E> strip;
-      if (packed)
-        strip = {reinterpret_cast<const E*>(packed->data) + pc * round_up(packed->columns, kPanel) +
-                     packed->first * kc,
-                 1, kPanel};
-      else
-        strip = operand(MatrixView<T>{b->data + first_k * b->row, b->col, b->row}, n, count_k,
-                        rounded_b);
-      for (int64_t s = 0, j = 0; s < strips.count; j += strips.rows(s), ++s)
-        kTiles<E>.of[1][strips.rows(s)][vectors](kc, strip.data + j * strip.row, strip.row,
-                                                 strip.col, panel, kPanel, 0, sums + j * kPanel,
-                                                 kPanel, first_n<T>(kLanes), pc == 0, nullptr);
-      pc += depth;
-    } while (pc < steps);
-    transpose(n, rows, sums, kPanel, c + i * ldc, ldc);
-    if (!finish.in_tile) continue;
-    const Strips ends(rows);  // tiles of C without a sum: their epilogue
-    for (int64_t s = 0, r = i; s < ends.count; r += ends.rows(s), ++s) {
-      const TileEnd<T> end = finish.tile(r, 0);
-      kTiles<E>.of[0][ends.rows(s)][1](0, nullptr, 0, 0, nullptr, 0, 0, c + r * ldc, ldc,
-                                       first_n<T>(n), false, &end);
-    }
-  }
-  if (finish.over_rows) finish.rows(0, m, 0, n, c, ldc);
-}
 
 template <class E, class T = Sum<E>>
 void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const MatrixView<T>* b,
@@ -174,8 +78,9 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const int64_t blocks = (m + kBlockRows - 1) / kBlockRows;
   const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
   const Finish<T> finish(epilogue);
-  if (is_narrow<E>(m, n))
-    return multiply_narrow<E>(m, n, k, a, b, packed, c, ldc, finish, workspace);
+  const bool by_rows = b && b->row == 1 && b->col != 1 && has_few_rows<E>(m, n, k);
+  if (is_narrow<E>(m, n) || by_rows)
+    return multiply_transposed<E>(m, n, k, a, b, packed, c, ldc, finish, workspace);
 
   for (int64_t jc = 0; jc < n; jc += kBlockColumns) {
     const int64_t nc = smaller(kBlockColumns, n - jc);
@@ -299,8 +204,9 @@ void pack(int64_t n, int64_t k, MatrixView<T> b, T* out) {
 
 template <class E, class T = Sum<E>>
 GemmKernels<T> gemm_kernels() {
-  return {multiply<E>, multiply_packed<E>, workspace_size<E>, pack<E>, packed_size<E>,
-          kRows,       kColumns<E>};
+  return {
+      multiply<E>, multiply_packed<E>, workspace_size<E>, has_few_rows<E>, pack<E>, packed_size<E>,
+      kRows,       kColumns<E>};
 }
 
 }  // namespace

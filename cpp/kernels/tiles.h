@@ -40,8 +40,8 @@ int64_t steps_of(int64_t k) {
 }
 
 // A block of k is at most this deep, since each reloads C. A strip of A (kRows x kMaxDepth, 12 KiB)
-// stays in L1 while its tiles run. A panel of B stays there too where registers are short (20 KiB on
-// AVX2); those of AVX-512 take a panel through L1 from L2 (128 KiB) fast enough.
+// stays in L1 while its tiles run. A panel of B stays there too where registers are short (20 KiB
+// on AVX2); those of AVX-512 take a panel through L1 from L2 (128 KiB) fast enough.
 constexpr int64_t kMaxDepth = Vec<float>::kLanes == 16 ? 512 : 320;
 // The packed block of A: 240 KiB in fp32 at most, which leaves room in an L2 of 512 KiB.
 constexpr int64_t kBlockRows = 120;

@@ -1,0 +1,130 @@
+// C = A B as Cᵀ = Bᵀ Aᵀ: the columns of B are the strips of a tile, the rows of A its panels, and
+// each element is still the same chain.
+#pragma once
+
+#include "kernels/register.h"
+#include "kernels/tiles.h"
+
+namespace mlpeak {
+namespace MLPEAK_TIER {
+namespace {
+
+/// The part of an epilogue that tiles do, and the part that runs over whole rows afterwards.
+template <class T>
+struct Finish {
+  const Epilogue<T>& epilogue;
+  bool in_tile, over_rows;
+
+  explicit Finish(const Epilogue<T>& e) : epilogue(e) {
+    const bool relu = e.activation == Activation::relu;
+    const bool linear = e.activation == Activation::identity;
+    in_tile = e.bias || (relu && !e.pre);
+    over_rows = !linear && !(relu && !e.pre);
+    over_rows = over_rows || e.pre;
+  }
+
+  TileEnd<T> tile(int64_t i, int64_t j) const {
+    const bool relu = epilogue.activation == Activation::relu && !epilogue.pre;
+    return {epilogue.bias ? epilogue.bias + j : nullptr, relu && !epilogue.saved,
+            relu && epilogue.saved ? epilogue.saved + i * epilogue.saved_ld + j : nullptr,
+            epilogue.saved_ld};
+  }
+
+  /// Rows [i, i + m), columns [j, j + n) of C, to which tile(i, j) was applied.
+  void rows(int64_t i, int64_t m, int64_t j, int64_t n, T* c, int64_t ldc) const {
+    const ElementwiseKernels<T>& kernels = kernel_table().of(T()).elementwise;
+    const int id = int(epilogue.activation);
+    for (int64_t r = i; r < i + m; ++r) {
+      T* row = c + r * ldc + j;
+      if (epilogue.pre) __builtin_memcpy(epilogue.pre + r * ldc + j, row, size_t(n) * sizeof(T));
+      if (epilogue.saved)
+        kernels.backward[id](row, epilogue.saved + r * epilogue.saved_ld + j, row, n,
+                             epilogue.params);
+      else if (epilogue.activation != Activation::identity)
+        kernels.forward[id](row, row, n, epilogue.params);
+    }
+  }
+};
+
+/// A C of so few columns leaves most of a register's lanes unused, where its rows fill them.
+template <class E>
+bool is_narrow(int64_t m, int64_t n) {
+  constexpr int64_t kLanes = Vec<E>::kLanes;
+  return n <= kLanes * 5 / 8 && m >= kLanes;
+}
+
+/// With so few rows, to transpose A and C takes less time than to pack a B whose columns are
+/// adjacent along k (a weight in a forward product), which the strips read as it is.
+template <class E>
+bool has_few_rows(int64_t m, int64_t n, int64_t k) {
+  return kDepth<E> == 1 && m >= Vec<E>::kLanes / 2 && 2 * m * (n + k) < n * k;
+}
+
+/// A panel of A, a strip of B (both also rounded, for pairs), and Cᵀ in whole squares.
+template <class E>
+int64_t transposed_size(int64_t n, int64_t k) {
+  constexpr int64_t kPanel = kColumns<E>;
+  const int64_t depth = block_depth(steps_of<E>(k));
+  const int64_t rounded = kDepth<E> > 1 ? (n + kPanel) * depth : 0;
+  return kPanel * depth + round_up(rounded, 16) + round_up(n, Vec<E>::kLanes) * kPanel;
+}
+
+template <class E, class T = Sum<E>>
+void multiply_transposed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const MatrixView<T>* b,
+                         const PackedPanels<T>* packed, T* c, int64_t ldc, const Finish<T>& finish,
+                         T* workspace) {
+  constexpr int64_t kPanel = kColumns<E>, kLanes = Vec<E>::kLanes;
+  const int64_t steps = steps_of<E>(k), depth = block_depth(steps);
+  T* const sums = workspace;  // Cᵀ, up to kPanel rows of C at a time
+  for (int64_t i = n * kPanel; i < round_up(n, kLanes) * kPanel; i += kLanes)
+    store(sums + i, set1(T(0)));
+  E* const panel = reinterpret_cast<E*>(sums + round_up(n, kLanes) * kPanel);
+  E* const rounded_a = panel + kPanel * depth;
+  E* const rounded_b = rounded_a + kPanel * depth;
+  const Strips strips(n);
+
+  const int64_t panels = (m + kPanel - 1) / kPanel;  // nearly equal, of whole registers
+  const int64_t height = round_up((m + panels - 1) / panels, kLanes);
+  for (int64_t i = 0; i < m; i += height) {
+    const int64_t rows = smaller(height, m - i);
+    const int vectors = int((rows + kLanes - 1) / kLanes);
+    int64_t pc = 0;
+    do {  // once even for k = 0
+      const int64_t kc = smaller(depth, steps - pc), first_k = pc * kDepth<E>;
+      const int64_t count_k = smaller(kc * kDepth<E>, k - first_k);
+      const auto block = operand(MatrixView<T>{a.data + i * a.row + first_k * a.col, a.row, a.col},
+                                 rows, count_k, rounded_a);
+      pack_panels(kc, rows, block.data, block.col, block.row, panel);
+      MatrixView<E> strip;
+      if (packed)
+        strip = {reinterpret_cast<const E*>(packed->data) + pc * round_up(packed->columns, kPanel) +
+                     packed->first * kc,
+                 1, kPanel};
+      else
+        strip = operand(MatrixView<T>{b->data + first_k * b->row, b->col, b->row}, n, count_k,
+                        rounded_b);
+      for (int64_t s = 0, j = 0; s < strips.count; j += strips.rows(s), ++s)
+        kTiles<E>.of[1][strips.rows(s)][vectors](kc, strip.data + j * strip.row, strip.row,
+                                                 strip.col, panel, kPanel, 0, sums + j * kPanel,
+                                                 kPanel, first_n<T>(kLanes), pc == 0, nullptr);
+      pc += depth;
+    } while (pc < steps);
+    transpose(n, rows, sums, kPanel, c + i * ldc, ldc);
+    if (!finish.in_tile) continue;
+    const Strips ends(rows);  // tiles of C without a sum: their epilogue
+    for (int64_t j = 0; j < n; j += kPanel) {
+      const int64_t width = smaller(kPanel, n - j), registers = (width + kLanes - 1) / kLanes;
+      for (int64_t s = 0, r = i; s < ends.count; r += ends.rows(s), ++s) {
+        const TileEnd<T> end = finish.tile(r, j);
+        kTiles<E>.of[0][ends.rows(s)][registers](0, nullptr, 0, 0, nullptr, 0, 0, c + r * ldc + j,
+                                                 ldc, first_n<T>(width - (registers - 1) * kLanes),
+                                                 false, &end);
+      }
+    }
+  }
+  if (finish.over_rows) finish.rows(0, m, 0, n, c, ldc);
+}
+
+}  // namespace
+}  // namespace MLPEAK_TIER
+}  // namespace mlpeak
