@@ -1,5 +1,6 @@
 // Elementary functions, activations and softmax: checks, and the call.
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "bindings/args.h"
@@ -18,6 +19,18 @@ void expect_rows(const In& in) {
   if (in.shape.ndim == 0) value_error(in.arg, "has shape (); expected at least one dimension");
 }
 
+/// Lets other threads of Python run meanwhile, unless the call is over sooner than they would notice.
+class ReleaseGil {
+ public:
+  explicit ReleaseGil(int64_t elements) {
+    constexpr int64_t kBrief = 4096;  // a few microseconds
+    if (elements > kBrief) release_.emplace();
+  }
+
+ private:
+  std::optional<py::gil_scoped_release> release_;
+};
+
 /// out = op(x), elementwise or by rows: call(T*, const T*) gets the pointers.
 template <class Call>
 py::array unary(const char* function, py::handle x_object, py::handle out_object, Call call,
@@ -28,7 +41,7 @@ py::array unary(const char* function, py::handle x_object, py::handle out_object
   out.may_equal(x);
   with_dtype(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    py::gil_scoped_release release;
+    const ReleaseGil release(x.shape.size());
     call(x.data<T>(), out.data<T>(), x.shape);
   });
   return out.array;
@@ -46,7 +59,7 @@ py::array binary(const char* function, py::handle grad_object, const char* saved
   out.may_equal(grad).may_equal(saved);
   with_dtype(grad.dtype, [&](auto zero) {
     using T = decltype(zero);
-    py::gil_scoped_release release;
+    const ReleaseGil release(grad.shape.size());
     call(grad.data<T>(), saved.data<T>(), out.data<T>(), grad.shape);
   });
   return out.array;
