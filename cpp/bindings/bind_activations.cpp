@@ -19,7 +19,7 @@ void expect_rows(const In& in) {
   if (in.shape.ndim == 0) value_error(in.arg, "has shape (); expected at least one dimension");
 }
 
-/// Lets other threads of Python run meanwhile, unless the call is over sooner than they would notice.
+/// Lets other threads of Python run meanwhile, unless the call is over before they would notice.
 class ReleaseGil {
  public:
   explicit ReleaseGil(int64_t elements) {
