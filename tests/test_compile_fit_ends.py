@@ -27,7 +27,7 @@ from fit_cases import (
     line_step,
 )
 from mlpeak import nn, optim
-from mlpeak.compiler import Callback, EverySteps, NonFiniteLossError, Progress
+from mlpeak.compiler import Callback, EverySteps, NonFiniteLossError, Progress, fit
 
 
 def test_patience_stops_and_the_best_epoch_comes_back() -> None:
@@ -220,6 +220,32 @@ def test_interrupted_at_random_moments_and_resumed_has_the_bits_of_an_uninterrup
     assert (history.loss, history.metrics) == (expected.loss, expected.metrics)
     assert bits(step) == bits(whole)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("end", ["epochs", "patience"])
+def test_interrupted_in_the_last_moment_and_resumed_is_done(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the last things are done is raised when all is finished."""
+    finish = fit.Fit._finish
+
+    def finish_interrupted(self: fit.Fit) -> None:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        finish(self)
+
+    monkeypatch.setattr(fit.Fit, "_finish", finish_interrupted)
+    step = class_step()
+    arguments: dict[str, Any] = {"epochs": 6, "batch_size": 32}
+    if end == "patience":
+        arguments |= {"epochs": 10**6, "validation_data": (X, CLASSES), "patience": 1}
+    with pytest.raises(KeyboardInterrupt):
+        step.fit(X, CLASSES, **arguments)
+    assert step.position is not None
+    before, epochs = bits(step), step.position.epoch
+    history = step.fit(X, CLASSES, **arguments, resume=True)
+    assert (history.stopped, len(history.loss)) == (end, epochs)
+    assert bits(step) == before
 
 
 def test_another_thread_may_work_meanwhile() -> None:

@@ -158,8 +158,10 @@ class Fit:
                         self._end_epoch()
                     history.stopped = self._reason()
                 self._finish()
-        except BaseException:
+        except BaseException as error:
             history.stopped = history.stopped or "interrupted"
+            if isinstance(error, KeyboardInterrupt):  # even at the end: resuming then returns
+                self._step.position = position
             raise
         finally:
             if position.step:
