@@ -114,7 +114,10 @@ struct Fetch {
   MLPEAK_INLINE void round(int r) {
     if (r > 0) c += ldc;
   }
-  MLPEAK_INLINE void part(int v) const { __builtin_prefetch(c + v * kRegister, 1); }
+  MLPEAK_INLINE void part(int v) const {
+    if (v == 0) __builtin_prefetch(c, 1);
+    __builtin_prefetch(c + v * kRegister + kRegister - 1, 1);  // C need not begin with a line
+  }
   MLPEAK_INLINE void step() {
     __builtin_prefetch(at);
     at += advance;
