@@ -13,10 +13,10 @@ import mlpeak
 from mlpeak import _core, kernels, reference
 
 DTYPES = [np.float32, np.float64]
-# Sizes straddle a register (8, 16), a tile (6 rows; 64, 32 columns) and a block of k (256).
+# Sizes straddle a register (8, 16), a tile (6 rows; 64, 32 columns) and a block of k (320, 512).
 ROWS = [0, 1, 5, 6, 7, 13, 65]
 COLUMNS = [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 130]
-DEPTHS = [0, 1, 2, 17, 256, 257, 513]
+DEPTHS = [0, 1, 2, 17, 255, 256, 257, 513]
 
 
 def matrices(rng: np.random.Generator, dtype: Any, *shapes: tuple[int, ...]) -> list[Any]:

@@ -339,3 +339,19 @@ def test_a_state_of_another_shape_is_refused_and_changes_nothing() -> None:
     with pytest.raises(ValueError, match=r"exp_avg has shape \(99,\); expected \(6,\)"):
         run.optimizer.load_state_dict(state)
     assert run.optimizer.state_dict()["state"][0]["step"] == before
+
+
+def test_what_each_step_updates_begins_with_a_cache_line() -> None:
+    """An allocation at most happens to lie so: here are twelve of each kind."""
+    layers = [nn.Linear(3 + i, 5) for i in range(12)]
+    parameters = [p for layer in layers for p in layer.parameters()]
+    optimizer = optim.Adam(parameters)
+    for p in parameters:
+        p.grad = from_numpy(np.ones(p.shape, np.float32))
+    optimizer.step()
+    resumed = optim.Adam(parameters)
+    resumed.load_state_dict(optimizer.state_dict())
+    arrays = [p._array for p in parameters]
+    for state in (*optimizer.state.values(), *resumed.state.values()):
+        arrays += [state["exp_avg"]._array, state["exp_avg_sq"]._array]
+    assert {array.ctypes.data % 64 for array in arrays} == {0}

@@ -179,13 +179,21 @@ def test_numpy_backend_trains_the_same(backend: str) -> None:
     np.testing.assert_allclose(model.coefs_[0], expected.coefs_[0], rtol=1e-9)
 
 
-def test_batch_norm_refuses_a_batch_of_one_before_the_first() -> None:
+@pytest.mark.parametrize("loss", ["log_loss", "focal"], ids=["compiled", "kernels"])
+def test_batch_norm_refuses_a_batch_of_one_before_the_first(loss: str) -> None:
     """117 samples in batches of 4 leave one: its statistics would divide by nothing."""
     X, y = samples("multiclass")
-    model = MLPClassifier(batch_norm=True, batch_size=4, max_iter=1, random_state=0)
+    model = MLPClassifier(loss=loss, batch_norm=True, batch_size=4, max_iter=1, random_state=0)
     with pytest.raises(ValueError, match="117 samples in batches of 4 leave a batch of one"):
         model.fit(X, y)
     untrained = MLPClassifier(batch_norm=True, batch_size=5, max_iter=1, random_state=0)
     untrained.set_params(learning_rate_init=1e-300)
     for a, b in zip(model.coefs_, untrained.fit(X, y).coefs_, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_weights_and_states_begin_with_a_cache_line() -> None:
+    X, y = samples("multiclass")
+    model = MLPClassifier((3, 4, 5, 6, 7), max_iter=2, random_state=0).fit(X, y)
+    states = [array for state in model._optimizer.states for array in state]
+    assert {array.ctypes.data % 64 for array in (*model.coefs_, *states)} == {0}

@@ -9,10 +9,10 @@ namespace engine {
 
 /// The threads of a team read each other's activations, gradients and weights. How much of a small
 /// step that takes depends on how far their cores are from each other, and on a busy or virtual
-/// machine that changes within minutes: one step may gain a third on two threads in the morning and
-/// lose a third at noon. So both ways are timed, each for a stretch of steps, and the better one
-/// goes on; then the other is tried for a millisecond, less often the longer it has been worse.
-/// Results do not depend on it.
+/// machine that changes within minutes: the same step gains from two threads at one time and loses
+/// at another. So both ways are timed, each for a stretch of steps, and the better one goes on;
+/// then the other is tried for a millisecond, less often the longer it has been worse. Results do
+/// not depend on it.
 ///
 /// Times are nanoseconds of running, of which the idle time between calls is no part.
 class Choice {

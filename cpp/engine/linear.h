@@ -30,7 +30,7 @@ class Weight {
   void pack(const T* weight);
   void pack_forward(const T* weight);
   void pack_backward(const T* weight);
-  /// Called when an update that goes through the weight renews its copies, in each step.
+  /// The program updates the weight in each step, and renews its copies with it.
   void set_updated() { updated_ = true; }
   /// Chooses for the steps to come, of `batch` samples, whether forward products read the weight
   /// as it is or its forward copy, which is then made if it was not kept.

@@ -2,8 +2,8 @@
 // many rows as it has lanes. A row as a register of its own would leave most lanes empty, and wait
 // for its largest logit, its sum and its quotient by itself.
 //
-// What is added or compared across classes is so in the order of lanes.h for rows of one lane each,
-// so the bits are those of any other way to compute the loss.
+// What is added or compared across classes is so in one order, the same in every tier: that of
+// lanes.h for a row of one element a lane.
 #pragma once
 
 #include "mlpeak/kernels/losses.h"

@@ -23,7 +23,8 @@ def explain(bound: Bound, batch: int) -> str:
     str
         One line for each native instruction, in the order they run: in a stage, threads first work
         on samples, each on its own, then share what is made from all of them. FLOPs are those of
-        matrix products. Times are microseconds a step, summed over threads, if steps were made
+        matrix products; threads are those that the batch is worth, where they prove faster than
+        one. Times are microseconds a step, summed over threads, if steps were made
         under `CompiledStep.profile`.
     """
     program = bound.program

@@ -90,11 +90,6 @@ class CompiledEngine:
             starts = np.arange(0, samples, batch_size)
             self._batches = batch_size, starts, np.diff(starts, append=samples).astype(np.float64)
         _, starts, sizes = self._batches
-        if any(norm.kind == "batch" for norm in self.network.norms) and sizes.min() < 2:
-            raise ValueError(
-                f"batch_norm: {samples} samples in batches of {batch_size} leave a batch of one; "
-                "expected more than 1 value per channel when training"
-            )
 
         def by_batch(values: Array) -> Array:
             ordered = values if order is None else values[order]

@@ -31,6 +31,7 @@ def fit_lbfgs(
     estimator: BaseMLP, network: Network, X: Any, y: Array, sample_weight: Array | None
 ) -> None:
     """Fit ``coefs_`` and ``intercepts_``, in the memory of `network`."""
+    network.check_batches(X.shape[0], X.shape[0])
     engine = estimator._make_engine(network, X, y, sample_weight)
     params = network.parameters()
     # scikit-learn's order: a path of the search depends on it in its last bits

@@ -106,6 +106,14 @@ class Network:
         norms = [array for norm in self.norms for array in (norm.weight, norm.bias)]
         return [*self.weights, *self.biases, *norms]
 
+    def check_batches(self, samples: int, batch_size: int) -> None:
+        """Raise ValueError if a batch norm would meet a batch of one sample."""
+        if 1 in (batch_size, samples % batch_size) and any(n.kind == "batch" for n in self.norms):
+            raise ValueError(
+                f"batch_norm: {samples} samples in batches of {batch_size} leave a batch of one; "
+                "expected more than 1 value per channel when training"
+            )
+
     def decayed(self) -> list[bool]:
         """Return for each parameter whether weight decay shrinks it: only weights."""
         return [i < len(self.weights) for i in range(len(self.parameters()))]

@@ -82,6 +82,7 @@ def fit_stochastic(
                 stacklevel=4,
             )
         batch_size = int(np.clip(e.batch_size, 1, n_samples))
+    network.check_batches(n_samples, batch_size)
 
     # drawn only where it is used, so that the other draws stay scikit-learn's
     seed = int(e._random_state.randint(2**31)) if any(network.dropout) else 0
