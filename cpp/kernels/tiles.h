@@ -17,10 +17,16 @@ namespace {
 
 #if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16) || defined(MLPEAK_TIER_NEON)
 constexpr int kRows = 6, kVectors = 4;  // 24 sums + 4 of B + 1 of A = 29 of 32 registers
+constexpr int kUnrolled = 1;
+constexpr bool kFewRegisters = false;
 #elif defined(MLPEAK_TIER_AVX2)
 constexpr int kRows = 6, kVectors = 2;  // 12 sums + 2 of B + 1 of A = 15 of 16 registers
+constexpr int kUnrolled = 4;  // a step is 20 instructions in 6 cycles: its loop's 5 would be many
+constexpr bool kFewRegisters = true;
 #else
 constexpr int kRows = 2, kVectors = 4;
+constexpr int kUnrolled = 1;
+constexpr bool kFewRegisters = false;
 #endif
 
 constexpr int kWideRows = 2;  // 2 x 8 sums + 8 of B + 1 of A = 25 registers
@@ -40,9 +46,9 @@ int64_t steps_of(int64_t k) {
 }
 
 // A block of k is at most this deep, since each reloads C. A strip of A (kRows x kMaxDepth, 12 KiB)
-// stays in L1 while its tiles run. A panel of B stays there too where registers are short (20 KiB
-// on AVX2); those of AVX-512 take a panel through L1 from L2 (128 KiB) fast enough.
-constexpr int64_t kMaxDepth = Vec<float>::kLanes == 16 ? 512 : 320;
+// stays in L1 while its tiles run; a panel of B (128 KiB, 32 on AVX2) comes through L1 from L2 fast
+// enough.
+constexpr int64_t kMaxDepth = 512;
 // The packed block of A: 240 KiB in fp32 at most, which leaves room in an L2 of 512 KiB.
 constexpr int64_t kBlockRows = 120;
 // The packed block of B: 2 MiB in fp32 at most; it is streamed, once for each block of A.
@@ -161,6 +167,10 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
     b += ldb;
   };
   int64_t p = 0;
+  const auto steps_to = [&](int64_t until) MLPEAK_LAMBDA_INLINE {
+#pragma GCC unroll kUnrolled
+    for (; p < until; ++p) step();
+  };
   if constexpr (Meanwhile::kRounds > 0) {
     constexpr int64_t kTimes = Meanwhile::kRounds * Meanwhile::kParts;
     const int64_t steps = k > kTimes ? k / kTimes : 1;
@@ -168,12 +178,12 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
       meanwhile.round(r);
 #pragma GCC unroll 4
       for (int part = 0; part < Meanwhile::kParts; ++part) {
-        for (const int64_t until = smaller(k, p + steps); p < until; ++p) step();
+        steps_to(smaller(k, p + steps));
         meanwhile.part(part);
       }
     }
   }
-  for (; p < k; ++p) step();
+  steps_to(k);
   if (end && end->bias) {
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) {
