@@ -1,6 +1,8 @@
-"""Arrays that begin with a cache line."""
+"""Arrays that begin with a cache line, each at another place of a page."""
 
 from __future__ import annotations
+
+from itertools import count
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -10,6 +12,10 @@ from mlpeak._types import Array
 __all__ = ["aligned_copy", "aligned_empty", "aligned_full"]
 
 _LINE = 64  # bytes of a cache line, and of the widest register
+_PAGE = 4096  # bytes after which the sets of a level 1 cache repeat
+_LARGE = 8 * _PAGE
+
+_places = count()
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -17,11 +23,19 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
     NumPy aligns to 16 bytes. A register of 64 bytes then lies in two lines, each access to it is
     two, and a row lies in one line more. What is updated in every step is worth the few bytes.
+
+    Large blocks from the system begin at the same place of a page. A weight and its optimizer's
+    states, whose rows are walked together, would meet in the same sets of the caches; so large
+    arrays begin at places that go round.
     """
     dtype = np.dtype(dtype)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    memory = np.empty(size + _LINE, np.uint8)
-    begin = -memory.ctypes.data % _LINE
+    room, place = _LINE, 0
+    if size >= _LARGE:
+        # 25 of a page's 64 lines, the golden section: the places that follow each other are apart
+        room, place = _PAGE, next(_places) * 25 * _LINE
+    memory = np.empty(size + room, np.uint8)
+    begin = (place - memory.ctypes.data) % room
     return memory[begin : begin + size].view(dtype).reshape(shape)
 
 
