@@ -16,9 +16,12 @@ bool is_narrow(int64_t m, int64_t n) {
 }
 
 /// With so few rows, to transpose A and C takes less time than to pack a B whose columns are
-/// adjacent along k (a weight in a forward product), which the strips read as it is.
+/// adjacent along k (a weight in a forward product), which the strips read as it is: once for each
+/// panel, and from memory if it is large.
 template <class E>
 bool has_few_rows(int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t kLarge = 8 * 1024 * 1024;
+  if (n * k * int64_t(sizeof(E)) > kLarge && m > 4 * kColumns<E>) return false;
   return kDepth<E> == 1 && m >= Vec<E>::kLanes / 2 && 2 * m * (n + k) < n * k;
 }
 
