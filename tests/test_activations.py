@@ -170,6 +170,30 @@ def test_same_bits_on_every_tier_and_number_of_threads(case: Case, dtype: type) 
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_arrays_may_begin_anywhere(tier: str, name: str, dtype: type) -> None:
+    """Long arrays are done from the first whole line on: the bits stay, nothing else is written."""
+    forward, backward = getattr(kernels, name), getattr(kernels, f"{name}_backward")
+    n, marker = 2100, dtype(-123)
+    values = np.random.default_rng(5).normal(size=n).astype(dtype)
+    parts = np.array_split(values, 50)  # too short for that
+    expected = [
+        np.concatenate([forward(v) for v in parts]),
+        np.concatenate([backward(v, v) for v in parts]),
+    ]
+    for begin in range(18):
+        room = np.full(n + 40, marker, dtype)
+        source = np.full(n + 40, marker, dtype)
+        out, x = room[begin : begin + n], source[17 - begin : 17 - begin + n]
+        x[:] = values
+        for call, operands, want in zip((forward, backward), ((x,), (x, x)), expected, strict=True):
+            call(*operands, out=out)
+            assert np.array_equal(out, want), begin
+            assert np.all(room[:begin] == marker), begin
+            assert np.all(room[begin + n :] == marker), begin
+
+
 # ---- softmax -------------------------------------------------------------------------------------
 
 COLUMNS = (1, 2, 7, 8, 9, 10, 15, 16, 17, 31, 33, 63, 64, 65, 1000)

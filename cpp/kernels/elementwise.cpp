@@ -1,5 +1,7 @@
 #include "mlpeak/kernels/elementwise.h"
 
+#include <cstdint>
+
 #include "kernels/activations.h"
 #include "kernels/register.h"
 #include "simd/math.h"
@@ -20,11 +22,45 @@ MLPEAK_INLINE void fetch_ahead(const T* p, int64_t count) {
 // Registers go through an operation together. A result waits some fifty cycles for its chain of
 // operations, and the processor looks a few hundred instructions ahead, fewer than the chains that
 // would keep it busy: unless the compiler mixes them, as CMakeLists.txt asks it to.
+template <int R>
+struct Together {};
+
+/// How many elements to do first, so that the registers after them begin with a line or half a one:
+/// NumPy's arrays begin a quarter of a line into one, where every register of 64 bytes, and every
+/// second of 32, would lie in two. All arrays of a call usually begin alike; a store in two lines
+/// costs most.
+template <class T>
+MLPEAK_INLINE int64_t before_line(const T* p, int64_t n) {
+  constexpr int64_t kWidth = Vec<T>::kLanes;
+  if (n < 128 * kWidth) return 0;
+  return -int64_t(reinterpret_cast<uintptr_t>(p) / sizeof(T)) & (kWidth - 1);
+}
+
+/// Calls whole(i, Together<R>()) for R registers from i on and part(i, mask) for some of a
+/// register's elements, so that [0, n) of `out` is written: eight registers together, then four,
+/// then one by one.
+template <class T, class Whole, class Part>
+MLPEAK_INLINE void by_registers(const T* out, int64_t n, Whole whole, Part part) {
+  constexpr int kWidth = Vec<T>::kLanes;
+  int64_t i = before_line(out, n);
+  if (i > 0) part(0, first_n<T>(i));
+  for (; i + 8 * kWidth <= n; i += 8 * kWidth) whole(i, Together<8>());
+  if (i + 4 * kWidth <= n) {
+    whole(i, Together<4>());
+    i += 4 * kWidth;
+  }
+  for (; i + kWidth <= n; i += kWidth) whole(i, Together<1>());
+  if (i < n) part(i, first_n<T>(n - i));
+}
 
 /// y[i] = f(x[i]) for R registers.
 template <int R, class T, class F>
-MLPEAK_INLINE void map_together(const T* x, T* y, F f) {
+MLPEAK_INLINE void map_together(Together<R>, const T* x, T* y, F f) {
   constexpr int kWidth = Vec<T>::kLanes;
+  if (R == 8) {
+    fetch_ahead(x, R * kWidth);
+    fetch_ahead(y, R * kWidth);
+  }
   Vec<T> result[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) result[r] = f(load(x + r * kWidth));
@@ -32,7 +68,7 @@ MLPEAK_INLINE void map_together(const T* x, T* y, F f) {
   for (int r = 0; r < R; ++r) store(y + r * kWidth, result[r]);
 }
 template <int R, class T, class F>
-MLPEAK_INLINE void map_together(const T* x, const T* y, T* z, F f) {
+MLPEAK_INLINE void map_together(Together<R>, const T* x, const T* y, T* z, F f) {
   constexpr int kWidth = Vec<T>::kLanes;
   Vec<T> result[R];
 #pragma GCC unroll 8
@@ -41,40 +77,26 @@ MLPEAK_INLINE void map_together(const T* x, const T* y, T* z, F f) {
   for (int r = 0; r < R; ++r) store(z + r * kWidth, result[r]);
 }
 
-/// y[i] = f(x[i]): eight registers together, then four, then one by one under a mask.
+/// y[i] = f(x[i])
 template <class T, class F>
 MLPEAK_INLINE void map(const T* x, T* y, int64_t n, F f) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  int64_t i = 0;
-  for (; i + 8 * kWidth <= n; i += 8 * kWidth) {
-    fetch_ahead(x + i, 8 * kWidth);
-    fetch_ahead(y + i, 8 * kWidth);
-    map_together<8>(x + i, y + i, f);
-  }
-  if (i + 4 * kWidth <= n) {
-    map_together<4>(x + i, y + i, f);
-    i += 4 * kWidth;
-  }
-  for (; i < n; i += kWidth) {
-    const Mask<T> mask = first_n<T>(n - i);
-    store(y + i, f(load(x + i, mask)), mask);
-  }
+  by_registers(
+      y, n,
+      [&](int64_t i, auto together)
+          MLPEAK_LAMBDA_INLINE { map_together(together, x + i, y + i, f); },
+      [&](int64_t i, Mask<T> mask)
+          MLPEAK_LAMBDA_INLINE { store(y + i, f(load(x + i, mask)), mask); });
 }
 
-/// z[i] = f(x[i], y[i]), likewise.
+/// z[i] = f(x[i], y[i])
 template <class T, class F>
 MLPEAK_INLINE void map(const T* x, const T* y, T* z, int64_t n, F f) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  int64_t i = 0;
-  for (; i + 8 * kWidth <= n; i += 8 * kWidth) map_together<8>(x + i, y + i, z + i, f);
-  if (i + 4 * kWidth <= n) {
-    map_together<4>(x + i, y + i, z + i, f);
-    i += 4 * kWidth;
-  }
-  for (; i < n; i += kWidth) {
-    const Mask<T> mask = first_n<T>(n - i);
-    store(z + i, f(load(x + i, mask), load(y + i, mask)), mask);
-  }
+  by_registers(
+      z, n,
+      [&](int64_t i, auto together)
+          MLPEAK_LAMBDA_INLINE { map_together(together, x + i, y + i, z + i, f); },
+      [&](int64_t i, Mask<T> mask)
+          MLPEAK_LAMBDA_INLINE { store(z + i, f(load(x + i, mask), load(y + i, mask)), mask); });
 }
 
 #define MLPEAK_ELEMENTARY(f)                                          \
