@@ -34,17 +34,17 @@ struct ClassRow {
   /// sum_c a_c
   MLPEAK_INLINE T coefficient_sum() const {
     if (!q) return hard_part() + rows.smoothing * rows.class_weight_sum;
-    return sum_lanes<T>(rows.classes, [&](int64_t i, Mask<T> mask)
-                                          MLPEAK_LAMBDA_INLINE { return coefficient(i, mask); });
+    return sum_lanes<T>(rows.classes, [&](int64_t i, auto... mask)
+                                          MLPEAK_LAMBDA_INLINE { return coefficient(i, mask...); });
   }
   /// sum_c a_c (x_c - max x); a class without mass adds nothing even where its logit is -inf.
   MLPEAK_INLINE T weighted_sum(T largest) const {
     T sum = 0;
     if (!is_hard())
-      sum = sum_lanes<T>(rows.classes, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-        const Vec<T> a = coefficient(i, mask);
+      sum = sum_lanes<T>(rows.classes, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+        const Vec<T> a = coefficient(i, mask...);
         const Vec<T> zero = set1(T(0));
-        return select(eq(a, zero), zero, a * (load(x + i, mask) - set1(largest)));
+        return select(eq(a, zero), zero, a * (load(x + i, mask...) - set1(largest)));
       });
     if (q || hard_part() == T(0)) return sum;
     return hard_part() * (x[target] - largest) + sum;
@@ -77,12 +77,12 @@ MLPEAK_INLINE void cross_entropy_row(const ClassRow<T>& row, T weight, T scale, 
                                      LossTerms<T>* loss, T* grad) {
   const int64_t n = row.rows.classes;
   const T largest = max_lanes<T>(
-      n, [&](int64_t c, Mask<T> mask) MLPEAK_LAMBDA_INLINE { return load(row.x + c, mask); });
+      n, [&](int64_t c, auto... mask) MLPEAK_LAMBDA_INLINE { return load(row.x + c, mask...); });
   const T coefficient_sum = row.coefficient_sum();
   const T weighted_sum = loss ? row.weighted_sum(largest) : T(0);
-  const T sum = sum_lanes<T>(n, [&](int64_t c, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-    const Vec<T> e = exp(load(row.x + c, mask) - set1(largest));
-    if (grad) store(grad + c, e, mask);
+  const T sum = sum_lanes<T>(n, [&](int64_t c, auto... mask) MLPEAK_LAMBDA_INLINE {
+    const Vec<T> e = exp(load(row.x + c, mask...) - set1(largest));
+    if (grad) store(grad + c, e, mask...);
     return e;
   });
   if (loss) {

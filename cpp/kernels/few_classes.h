@@ -104,10 +104,16 @@ MLPEAK_INLINE void few_classes_block(const ClassLossRows<T>& rows, int64_t first
   }
   for (int c = 0; c < kColumns; c += kLanes)
     transpose_block(by_class + c * kLanes, kLanes, by_row + c, kColumns);
+  // A whole register may reach into the rows that are still to be stored, but not beyond the block.
+  T* const end = grad + (first + count) * classes;
   for (int r = 0; r < count; ++r)
-    for (int c = 0; c < kColumns; c += kLanes) {
-      const Mask<T> mask = first_n<T>(classes - c);
-      store(grad + (first + r) * classes + c, load(by_row + r * kColumns + c), mask);
+    for (int c = 0; c < classes; c += kLanes) {
+      T* const to = grad + (first + r) * classes + c;
+      const Vec<T> g = load(by_row + r * kColumns + c);
+      if (end - to >= kLanes)
+        store(to, g);
+      else
+        store(to, g, first_n<T>(classes - c));
     }
 }
 

@@ -1,5 +1,6 @@
 #include "mlpeak/kernels/losses.h"
 
+#include "kernels/each_register.h"
 #include "kernels/register.h"
 #include "simd/lanes.h"
 #include "simd/math.h"
@@ -185,40 +186,31 @@ struct PoissonNllLogInput : InputOnly {
 
 // ---- the loops all of them share ----------------------------------------------------------------
 
-/// body(i, mask) for each register of n elements; mask is off past the end.
-template <class T, class Body>
-MLPEAK_INLINE void each_register(int64_t n, Body body) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  const Mask<T> all = first_n<T>(kWidth);
-  int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) body(i, all);
-  if (i < n) body(i, first_n<T>(n - i));
+/// Element i and on of p, or `value` where p is null.
+template <class T, class... M>
+MLPEAK_INLINE Vec<T> load_or(T value, const T* p, int64_t i, M... mask) {
+  return p ? load(p + i, mask...) : set1(value);
 }
 
-template <class T>
-MLPEAK_INLINE Vec<T> load_or(const T* p, int64_t i, Mask<T> mask, T value) {
-  return p ? load(p + i, mask) : set1(value);
-}
-
-template <class T>
-MLPEAK_INLINE Terms<T> load_terms(const LossSpan<T>& s, int64_t i, Mask<T> mask) {
-  return {load(s.input + i, mask), load(s.target + i, mask),
-          load_or(s.extra, i, mask, s.extra_value)};
+template <class T, class... M>
+MLPEAK_INLINE Terms<T> load_terms(const LossSpan<T>& s, int64_t i, M... mask) {
+  return {load(s.input + i, mask...), load(s.target + i, mask...),
+          load_or(s.extra_value, s.extra, i, mask...)};
 }
 
 template <class T, class Loss>
 void values(const LossSpan<T>& s, const LossParams<T>& params, T* out) {
-  each_register<T>(s.n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-    const Vec<T> loss = Loss::value(load_terms(s, i, mask), params);
-    store(out + i, load_or(s.weight, i, mask, s.weight_value) * loss, mask);
+  each_register<T>(s.n, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+    const Vec<T> loss = Loss::value(load_terms(s, i, mask...), params);
+    store(out + i, load_or(s.weight_value, s.weight, i, mask...) * loss, mask...);
   });
 }
 
 template <class T, class Loss>
 T sum(const LossSpan<T>& s, const LossParams<T>& params) {
-  return sum_lanes<T>(s.n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-    const Vec<T> loss = Loss::value(load_terms(s, i, mask), params);
-    return load_or(s.weight, i, mask, s.weight_value) * loss;
+  return sum_lanes<T>(s.n, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+    const Vec<T> loss = Loss::value(load_terms(s, i, mask...), params);
+    return load_or(s.weight_value, s.weight, i, mask...) * loss;
   });
 }
 
@@ -226,13 +218,13 @@ template <class T, class Loss>
 void backward(const LossSpan<T>& s, const LossParams<T>& params, T scale, const T* grad_output,
               T* grad, T* grad_extra) {
   (void)grad_extra;
-  each_register<T>(s.n, [&](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-    const Terms<T> terms = load_terms(s, i, mask);
-    const Vec<T> weight = set1(scale) * load_or(s.weight, i, mask, s.weight_value);
-    const Vec<T> upstream = weight * load_or(grad_output, i, mask, T(1));
-    store(grad + i, Loss::derivative(terms, params) * upstream, mask);
+  each_register<T>(s.n, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+    const Terms<T> terms = load_terms(s, i, mask...);
+    const Vec<T> weight = set1(scale) * load_or(s.weight_value, s.weight, i, mask...);
+    const Vec<T> upstream = weight * load_or(T(1), grad_output, i, mask...);
+    store(grad + i, Loss::derivative(terms, params) * upstream, mask...);
     if constexpr (Loss::kExtraGradient)
-      store(grad_extra + i, Loss::derivative_extra(terms, params) * upstream, mask);
+      store(grad_extra + i, Loss::derivative_extra(terms, params) * upstream, mask...);
   });
 }
 

@@ -26,13 +26,13 @@ void layer_norm(int64_t rows, int64_t features, const T* x, const T* weight, con
                 T* y, T* mean, T* rstd) {
   const T n = T(features);
   for (int64_t row = 0; row < rows; ++row, x += features, y += features) {
-    const T m = sum_lanes<T>(features, [=](int64_t i, Mask<T> mask)
-                                           MLPEAK_LAMBDA_INLINE { return load(x + i, mask); }) /
+    const T m = sum_lanes<T>(features, [=](int64_t i, auto... mask)
+                                           MLPEAK_LAMBDA_INLINE { return load(x + i, mask...); }) /
                 n;
     const Vec<T> centre = set1(m);
     const T variance = sum_lanes<T>(features,
-                                    [=](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-                                      const Vec<T> d = load(x + i, mask) - centre;
+                                    [=](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+                                      const Vec<T> d = load(x + i, mask...) - centre;
                                       return d * d;
                                     }) /
                        n;
@@ -78,12 +78,12 @@ MLPEAK_INLINE void backward(int64_t rows, int64_t features, const T* grad_output
     };
     T mean_g = 0;
     if (kMean)
-      mean_g = sum_lanes<T>(features, [=](int64_t i, Mask<T> mask)
-                                          MLPEAK_LAMBDA_INLINE { return g(i, mask); }) /
+      mean_g = sum_lanes<T>(features, [=](int64_t i, auto... mask)
+                                          MLPEAK_LAMBDA_INLINE { return g(i, mask...); }) /
                n;
     const T mean_gh =
-        sum_lanes<T>(features, [=](int64_t i, Mask<T> mask)
-                                   MLPEAK_LAMBDA_INLINE { return g(i, mask) * h(i, mask); }) /
+        sum_lanes<T>(features, [=](int64_t i, auto... mask)
+                                   MLPEAK_LAMBDA_INLINE { return g(i, mask...) * h(i, mask...); }) /
         n;
     const Vec<T> c1 = set1(mean_g), c2 = set1(mean_gh);
     each_register<T>(features, [=](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
@@ -111,8 +111,8 @@ template <class T>
 void rms_norm(int64_t rows, int64_t features, const T* x, const T* weight, T eps, T* y, T* rstd) {
   for (int64_t row = 0; row < rows; ++row, x += features, y += features) {
     const T square = sum_lanes<T>(features,
-                                  [=](int64_t i, Mask<T> mask) MLPEAK_LAMBDA_INLINE {
-                                    const Vec<T> value = load(x + i, mask);
+                                  [=](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+                                    const Vec<T> value = load(x + i, mask...);
                                     return value * value;
                                   }) /
                      T(features);

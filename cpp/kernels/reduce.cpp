@@ -9,7 +9,8 @@ namespace {
 
 template <class T>
 T sum(const T* x, int64_t n) {
-  return sum_lanes<T>(n, [=](int64_t i, Mask<T> mask) { return load(x + i, mask); });
+  return sum_lanes<T>(
+      n, [=](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE { return load(x + i, mask...); });
 }
 
 /// `vectors` registers of column sums; several columns at once hide the addition's latency.

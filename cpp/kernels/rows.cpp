@@ -1,5 +1,6 @@
 #include "mlpeak/kernels/rows.h"
 
+#include "kernels/each_register.h"
 #include "kernels/register.h"
 #include "simd/lanes.h"
 #include "simd/math.h"
@@ -8,33 +9,25 @@ namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-/// body(i, mask) for each register of a row of n elements.
-template <class T, class Body>
-MLPEAK_INLINE void for_row(int64_t n, Body body) {
-  constexpr int kWidth = Vec<T>::kLanes;
-  const Mask<T> all = first_n<T>(kWidth);
-  int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) body(i, all);
-  if (i < n) body(i, first_n<T>(n - i));
-}
-
 template <class T>
 MLPEAK_INLINE T row_max(const T* x, int64_t n) {
-  return max_lanes<T>(n, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE { return load(x + i, m); });
+  return max_lanes<T>(n,
+                      [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE { return load(x + i, m...); });
 }
 
 template <class T>
 void softmax(const T* x, T* y, int64_t rows, int64_t columns) {
   for (int64_t row = 0; row < rows && columns > 0; ++row, x += columns, y += columns) {
     const Vec<T> largest = set1(row_max(x, columns));
-    const T sum = sum_lanes<T>(columns, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE {
-      const Vec<T> e = exp(load(x + i, m) - largest);
-      store(y + i, e, m);
+    const T sum = sum_lanes<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      const Vec<T> e = exp(load(x + i, m...) - largest);
+      store(y + i, e, m...);
       return e;
     });
     const Vec<T> scale = set1(T(1) / sum);
-    for_row<T>(columns, [=](int64_t i, Mask<T> m)
-                            MLPEAK_LAMBDA_INLINE { store(y + i, load(y + i, m) * scale, m); });
+    each_register<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      store(y + i, load(y + i, m...) * scale, m...);
+    });
   }
 }
 
@@ -42,11 +35,11 @@ template <class T>
 void softmax_backward(const T* grad_output, const T* y, T* grad_input, int64_t rows,
                       int64_t columns) {
   for (int64_t row = 0; row < rows; ++row) {
-    const Vec<T> dot = set1(sum_lanes<T>(columns, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE {
-      return load(grad_output + i, m) * load(y + i, m);
+    const Vec<T> dot = set1(sum_lanes<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      return load(grad_output + i, m...) * load(y + i, m...);
     }));
-    for_row<T>(columns, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE {
-      store(grad_input + i, load(y + i, m) * (load(grad_output + i, m) - dot), m);
+    each_register<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      store(grad_input + i, load(y + i, m...) * (load(grad_output + i, m...) - dot), m...);
     });
     grad_output += columns, y += columns, grad_input += columns;
   }
@@ -56,12 +49,12 @@ template <class T>
 void log_softmax(const T* x, T* y, int64_t rows, int64_t columns) {
   for (int64_t row = 0; row < rows && columns > 0; ++row, x += columns, y += columns) {
     const Vec<T> largest = set1(row_max(x, columns));
-    const T sum = sum_lanes<T>(columns, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE {
-      return exp(load(x + i, m) - largest);
+    const T sum = sum_lanes<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      return exp(load(x + i, m...) - largest);
     });
     const Vec<T> log_sum = log(set1(sum));
-    for_row<T>(columns, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE {
-      store(y + i, load(x + i, m) - largest - log_sum, m);
+    each_register<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      store(y + i, load(x + i, m...) - largest - log_sum, m...);
     });
   }
 }
@@ -70,11 +63,11 @@ template <class T>
 void log_softmax_backward(const T* grad_output, const T* y, T* grad_input, int64_t rows,
                           int64_t columns) {
   for (int64_t row = 0; row < rows; ++row) {
-    const Vec<T> sum = set1(sum_lanes<T>(columns, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE {
-      return load(grad_output + i, m);
+    const Vec<T> sum = set1(sum_lanes<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      return load(grad_output + i, m...);
     }));
-    for_row<T>(columns, [=](int64_t i, Mask<T> m) MLPEAK_LAMBDA_INLINE {
-      store(grad_input + i, fnma(exp(load(y + i, m)), sum, load(grad_output + i, m)), m);
+    each_register<T>(columns, [=](int64_t i, auto... m) MLPEAK_LAMBDA_INLINE {
+      store(grad_input + i, fnma(exp(load(y + i, m...)), sum, load(grad_output + i, m...)), m...);
     });
     grad_output += columns, y += columns, grad_input += columns;
   }

@@ -26,20 +26,25 @@ MLPEAK_INLINE Lanes<T> fill_lanes(T x) {
   return lanes;
 }
 
-/// Folds combine(lane, term(i, mask)) over i in [0, n); lanes past n keep their value.
-/// term(i, mask) returns the register of elements i .. i + Vec<T>::kLanes - 1; where mask is off it
-/// must not touch memory, and what it returns there is ignored.
+/// Folds combine(lane, term(i)) over i in [0, n); lanes past n keep their value.
+/// term(i) returns the register of elements i .. i + Vec<T>::kLanes - 1, term(i, mask) only what is
+/// in [0, n): where mask is off it must not touch memory, and what it returns there is ignored. A
+/// term is `[&](int64_t i, auto... mask)`, as in kernels/each_register.h.
 template <class T, class Combine, class Term>
 MLPEAK_INLINE void fold_lanes(Lanes<T>& lanes, int64_t n, Combine combine, Term term) {
   constexpr int kWidth = Vec<T>::kLanes;
-  const Mask<T> all = first_n<T>(kWidth);
   int64_t i = 0;
   for (; i + kLaneCount<T> <= n; i += kLaneCount<T>)
     for (int r = 0; r < Lanes<T>::kRegs; ++r)
-      lanes.reg[r] = combine(lanes.reg[r], term(i + r * kWidth, all));
-  for (int r = 0; r < Lanes<T>::kRegs && i + r * kWidth < n; ++r) {
-    const Mask<T> mask = first_n<T>(n - i - r * kWidth);
-    lanes.reg[r] = select(mask, combine(lanes.reg[r], term(i + r * kWidth, mask)), lanes.reg[r]);
+      lanes.reg[r] = combine(lanes.reg[r], term(i + r * kWidth));
+  for (int r = 0; r < Lanes<T>::kRegs && i < n; ++r, i += kWidth) {
+    Vec<T>& lane = lanes.reg[r];
+    if (i + kWidth <= n) {
+      lane = combine(lane, term(i));
+    } else {
+      const Mask<T> mask = first_n<T>(n - i);
+      lane = select(mask, combine(lane, term(i, mask)), lane);
+    }
   }
 }
 
@@ -71,7 +76,7 @@ struct Larger {
   }
 };
 
-/// Sum of term(i, mask) over i in [0, n). For n = 0 it is 0.
+/// Sum of term over i in [0, n). For n = 0 it is 0.
 template <class T, class Term>
 MLPEAK_INLINE T sum_lanes(int64_t n, Term term) {
   Lanes<T> lanes = fill_lanes(T(0));
@@ -79,7 +84,7 @@ MLPEAK_INLINE T sum_lanes(int64_t n, Term term) {
   return combine_lanes(lanes, Add());
 }
 
-/// Largest term(i, mask) over i in [0, n), n > 0; a NaN in any term gives NaN.
+/// Largest term over i in [0, n), n > 0; a NaN in any term gives NaN.
 template <class T, class Term>
 MLPEAK_INLINE T max_lanes(int64_t n, Term term) {
   Lanes<T> lanes = fill_lanes(T(-__builtin_inf()));
