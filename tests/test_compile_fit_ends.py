@@ -222,6 +222,51 @@ def test_interrupted_at_random_moments_and_resumed_has_the_bits_of_an_uninterrup
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_long_step_is_left_before_anything_of_it_lasts(threads: int) -> None:
+    """Ctrl-C early in a step does not wait for its end; resuming does that step again."""
+    mlpeak.set_num_threads(threads)
+    rng = np.random.default_rng(7)
+    x = rng.random((2048, 512), np.float32)
+    y = x[:, :1].copy()
+
+    def wide_step() -> mlpeak.Step:
+        mlpeak.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(512, 1024), nn.ReLU(), nn.Dropout(0.1),
+            nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1),
+        )  # fmt: skip
+        return mlpeak.compile(model, nn.MSELoss(), optim.Adam(model.parameters()))
+
+    arguments: dict[str, Any] = {"epochs": 3, "batch_size": 1024}
+    whole, step = wide_step(), wide_step()
+    mlpeak.manual_seed(3)
+    started = time.perf_counter()
+    expected = whole.fit(x, y, **arguments)
+    seconds = (time.perf_counter() - started) / 6
+    mlpeak.manual_seed(3)
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interrupted, left, done, history = 0, 0, 0, None
+    try:
+        while history is None:
+            moment = 0.15 if interrupted % 2 else random.uniform(0.5, 1.5)  # of a step
+            if interrupted < 20:
+                signal.setitimer(signal.ITIMER_REAL, moment * seconds)
+            try:
+                history = step.fit(x, y, **arguments, resume=interrupted > 0)
+            except KeyboardInterrupt:
+                steps = step.position.history.steps if step.position else 0
+                interrupted += 1
+                left += steps == done
+                done = steps
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert left > 0, f"{interrupted} interrupts, after {seconds:.3f} s a step"
+    assert history.loss == expected.loss
+    assert bits(step) == bits(whole)
+
+
 @pytest.mark.parametrize("end", ["epochs", "patience"])
 def test_interrupted_in_the_last_moment_and_resumed_is_done(
     end: str, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,9 @@ using Clock = std::chrono::steady_clock;
 /// gradients and weights, from the caches of other cores.
 constexpr double kSerialStep = 50000;  // ns on one core
 
+/// Steps beyond this ask within whether to go on: Ctrl-C is to be answered in a tenth of a second.
+constexpr double kLongStep = 2e7;  // ns on one core
+
 constexpr int64_t kLine = 64;  // bytes: no two threads write to the same cache line
 
 int64_t round_up(int64_t x, int64_t to) {
@@ -259,7 +262,8 @@ struct Program<T>::Team {
   Program* program;
   const Run& run;
   const int64_t steps, batch, rest;  // of the run: how many, samples of a full one and of the last
-  Clock::time_point polled;          // when the caller was last asked whether to go on
+  const bool is_long;                // whether to ask within a step whether to go on
+  Clock::time_point polled;          // when the caller was last asked that
   int64_t completed = 0;             // steps
   bool stopped = false;              // for good, before the last step
   // of the stretch
@@ -267,13 +271,34 @@ struct Program<T>::Team {
   int threads = 1;
   const Plan* plans = nullptr;  // of a full step and of the last one
   Barrier* barrier = nullptr;
-  std::atomic<bool> leave{false};  // the stretch ends after this step
+  std::atomic<bool> leave{false};  // the stretch ends with the first stage's rows
   std::atomic<bool> late{false};   // a thread kept the others waiting
+
+  /// Asks the caller, if the last time is a while ago; only in thread 0.
+  bool is_interrupted() {
+    constexpr auto kInterval = std::chrono::milliseconds(20);
+    if (!run.interrupted) return false;
+    const auto now = Clock::now();
+    if (now - polled <= kInterval) return false;
+    polled = now;
+    return run.interrupted(run.context);
+  }
+
+  /// Whether to leave a long step whose first rows run: they write nothing that lasts.
+  bool leaves(int thread) {
+    if (!is_long) return false;
+    if (thread == 0 && !stopped && is_interrupted()) {
+      stopped = true;
+      leave.store(true);
+    }
+    return leave.load(std::memory_order_relaxed);
+  }
 };
 
 template <class T>
-void Program<T>::run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
-                          double* times) const {
+void Program<T>::run_rows(Team& team, const Frame<T>& frame, size_t at, const Plan& plan,
+                          int thread, double* times) const {
+  const Stage& stage = stages_[at];
   const auto [first, last] = plan.rows_of(thread);
   if (first >= last) return;
   // blocks of nearly equal height
@@ -282,6 +307,7 @@ void Program<T>::run_rows(const Frame<T>& frame, const Stage& stage, const Plan&
   for (int64_t begin = first; begin < last; begin += height) {
     const int64_t end = std::min(last, begin + height);
     for (size_t i = 0; i < stage.rows.size(); ++i) {
+      if (at == 0 && team.leaves(thread)) return;
       if (!times) {
         stage.rows[i]->run(frame, begin, end);
         continue;
@@ -383,7 +409,7 @@ void Program<T>::run_thread(Team& team, int thread) {
     for (size_t i = 0; i < stages; ++i) {
       const Stage& stage = stages_[i];
       if (!stage.rows.empty()) {
-        run_rows(frame, stage, plan, thread, times ? times + line : nullptr);
+        run_rows(team, frame, i, plan, thread, times ? times + line : nullptr);
         line += int(stage.rows.size());
         if (!stage.whole.empty() || i + 1 < stages_.size()) wait();
         if (i == 0 && team.leave.load(std::memory_order_relaxed)) return;
@@ -410,14 +436,7 @@ void Program<T>::run_thread(Team& team, int thread) {
       if (run.losses) run.losses[s] = loss;
       if (run.stop_unless_finite && !std::isfinite(loss)) team.stopped = true;
     }
-    if (run.interrupted && s + 1 < team.steps) {
-      constexpr auto kInterval = std::chrono::milliseconds(20);
-      const auto now = Clock::now();
-      if (now - team.polled > kInterval) {
-        team.polled = now;
-        if (run.interrupted(run.context)) team.stopped = true;
-      }
-    }
+    if (s + 1 < team.steps && team.is_interrupted()) team.stopped = true;
     if (team.stopped || team.late.load(std::memory_order_relaxed)) team.leave.store(true);
   }
 }
@@ -466,7 +485,8 @@ int64_t Program<T>::run(const Run& run) {
     if (rest != batch && make_plan(plans[1], rest, count)) prepare(plans[1]);
   }
   shares_.reserve(2 * int64_t(stages_.size()) * worth);
-  Team team{this, run, steps, batch, rest, Clock::now()};
+  const bool is_long = run.interrupted && nanoseconds(batch) > kLongStep;
+  Team team{this, run, steps, batch, rest, is_long, Clock::now()};
   while (team.completed < steps && !team.stopped) run_stretch(team, worth);
   if (profiling_) profiled_steps_ += team.completed;
   return team.completed;

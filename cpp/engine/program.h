@@ -46,7 +46,8 @@ struct Run {
   bool stop_unless_finite = false;
   int64_t accumulate = 1;  // steps that share an update
   int64_t phase = 0;       // how many of those were done before this run
-  /// Asked by the calling thread every few milliseconds; true ends the run after the step.
+  /// Asked by the calling thread every 20 ms; true ends the run after the step, or within a long
+  /// one as long as nothing of it lasts, which then does not count.
   bool (*interrupted)(void*) = nullptr;
   void* context = nullptr;
 };
@@ -139,7 +140,7 @@ class Program {
   void run_thread(Team& team, int thread);
   /// Runs some of the steps that are left, on the team or on one thread, as choice_ says.
   void run_stretch(Team& team, int worth);
-  void run_rows(const Frame<T>& frame, const Stage& stage, const Plan& plan, int thread,
+  void run_rows(Team& team, const Frame<T>& frame, size_t at, const Plan& plan, int thread,
                 double* times) const;
   /// Where in shares_ a team's ranges of a stage begin.
   int64_t first_share(int64_t step, size_t stage, int threads) const {
