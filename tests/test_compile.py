@@ -96,11 +96,19 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
         ((300, 260, 200, 10), 192),
         ((530, 512, 10), 150),
         ((530, 512, 10), 40),
+        ((150, 210, 10), 700),
         ((9, 150, 10), 700),
         ((54, 5000, 3), 20),
     ],
     # the second, the third and the last weigh more than 1 MiB
-    ids=["small", "copies past the caches", "few rows", "few inputs", "few inputs, copies past"],
+    ids=[
+        "small",
+        "copies past the caches",
+        "few rows",
+        "blocks of the batch",
+        "few inputs",
+        "few inputs, copies past",
+    ],
 )
 def test_bits_equal_on_every_tier_and_team(sizes: tuple[int, ...], batch: int) -> None:
     x, y = samples(sizes, batch)

@@ -155,21 +155,20 @@ int64_t LinearBackwardInput<T>::scratch(int64_t rows, int64_t) const {
 
 namespace {
 
-/// W in parts of at most this many tile columns and rows: a few dozen parts in a large layer, so
-/// that threads get equal shares, and at least two in a small one.
+/// W in parts: a few dozen in a large layer, so that threads get equal shares, and at least two in
+/// a small one.
 template <class T>
 struct Parts {
   int64_t rows, columns;  // of a part
   int64_t down, across;   // how many
 
-  Parts(int64_t out, int64_t in) {
+  Parts(int64_t out, int64_t in, const WeightKernels<T>& kernel) {
+    constexpr int64_t kMost = 32;
     const int64_t tile = kernels<T>().gemm.tile_columns;
-    const auto parts = [tile](int64_t n, int64_t most) {
-      const int64_t tiles = (n + tile - 1) / tile;
-      return std::min(tiles, most);
-    };
-    across = parts(in, 32);
-    down = across >= 8 ? 1 : parts(out, 2);
+    const auto parts = [](int64_t n, int64_t size) { return n / size + (n % size > 0); };
+    down = parts(out, kernel.most_rows);
+    across = std::min(parts(in, kernel.least_columns), parts(kMost, down));
+    if (across * down < 8) down = std::max(down, std::min(parts(out, tile), int64_t(2)));
     columns = (in + tile * across - 1) / (tile * across) * tile;
     rows = (out + tile * down - 1) / (tile * down) * tile;
     across = (in + columns - 1) / columns;
@@ -186,13 +185,13 @@ T* pointer(const Frame<T>& frame, int value) {
 
 template <class T>
 int64_t LinearBackwardWeight<T>::units(int64_t) const {
-  const Parts<T> parts(weight->out, weight->in);
+  const Parts<T> parts(weight->out, weight->in, kernels<T>().gradients(weight->precision));
   return parts.down * parts.across;
 }
 
 template <class T>
 void LinearBackwardWeight<T>::run(const Frame<T>& frame, int64_t unit) const {
-  const Parts<T> parts(weight->out, weight->in);
+  const Parts<T> parts(weight->out, weight->in, kernels<T>().gradients(weight->precision));
   WeightGradient<T> w = {};
   w.batch = frame.batch;
   w.out = weight->out;
@@ -232,9 +231,8 @@ Work LinearBackwardWeight<T>::work(int64_t batch) const {
 
 template <class T>
 int64_t LinearBackwardWeight<T>::scratch(int64_t, int64_t batch) const {
-  return kernels<T>()
-      .gradients(weight->precision)
-      .workspace_size(batch, Parts<T>(weight->out, weight->in).rows);
+  const WeightKernels<T>& kernel = kernels<T>().gradients(weight->precision);
+  return kernel.workspace_size(batch, Parts<T>(weight->out, weight->in, kernel).rows);
 }
 
 // ---- gradient of b ------------------------------------------------------------------------------

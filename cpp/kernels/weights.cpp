@@ -12,19 +12,24 @@ namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-/// Whether the strips of G are packed for a gradient of so many panels. As they are, each step
-/// takes a line of its own from G, which a tile of few registers leaves no time to wait for.
+/// Whether strips of G are packed, and for how many panels at least that pays. As they are, each
+/// step takes a line of its own from G, which a tile of few registers leaves no time to wait for.
+template <class E>
+constexpr bool kPacksStrips = kFewRegisters && kDepth<E> == 1;
+template <class E>
+constexpr int64_t kPackedColumns = 4 * kColumns<E>;
+
 template <class E, class T = Sum<E>>
 bool packs_strips(const WeightGradient<T>& w, int64_t rows, int64_t columns) {
   constexpr int64_t kLevel1 = 32 * 1024;
-  return kFewRegisters && kDepth<E> == 1 && columns > 4 * kColumns<E> &&
+  return kPacksStrips<E> && columns >= kPackedColumns<E> &&
          rows * w.batch * int64_t(sizeof(T)) > kLevel1;
 }
 
 template <class E>
 int64_t workspace_size(int64_t batch, int64_t out) {
   const int64_t steps = steps_of<E>(batch), depth = smaller(steps, kMaxDepth);
-  const int64_t rounded = kDepth<E> > 1 || kFewRegisters ? out * steps + kPackSlack : 0;
+  const int64_t rounded = kDepth<E> > 1 || kPacksStrips<E> ? out * steps + kPackSlack : 0;
   const int64_t few = 2 * kColumns<E> * kColumns<E>;  // as few_inputs needs it
   return (out + 2 * kRows) * kColumns<E> + depth * kColumns<E> + (rounded > few ? rounded : few);
 }
@@ -190,12 +195,19 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   if (w.update && copies_past(w)) finish_streams();
 }
 
+template <class E, class T = Sum<E>>
+WeightKernels<T> weight_kernels() {
+  // what is packed of G stays in L2 while X's panels go by
+  return {gradient<E>, workspace_size<E>, kPacksStrips<E> ? 192 : INT64_MAX,
+          kPacksStrips<E> ? kPackedColumns<E> : kColumns<E>};
+}
+
 }  // namespace
 
 void register_weights(KernelTable& table) {
-  table.f32.weights = {gradient<float>, workspace_size<float>};
-  table.f64.weights = {gradient<double>, workspace_size<double>};
-  table.f32.weights_bf16 = {gradient<Pair>, workspace_size<Pair>};
+  table.f32.weights = weight_kernels<float>();
+  table.f64.weights = weight_kernels<double>();
+  table.f32.weights_bf16 = weight_kernels<Pair>();
 }
 
 }  // namespace MLPEAK_TIER

@@ -35,6 +35,10 @@ struct WeightKernels {
   void (*gradient)(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, int64_t j1,
                    T* workspace);
   int64_t (*workspace_size)(int64_t batch, int64_t out);
+
+  /// Of a large dW, a part of this many rows at most and of at least this many columns is best:
+  /// what it packs then stays in the cache and is used often enough.
+  int64_t most_rows, least_columns;
 };
 
 }  // namespace mlpeak
