@@ -1,5 +1,5 @@
-// A compiled program: instructions in stages, the memory of their values, and the loop that runs
-// steps of it on a team of threads.
+// A compiled program: instructions in stages, the memory of their values (program.cpp), and the
+// loop that runs steps of it on a team of threads (program_run.cpp).
 #pragma once
 
 #include <atomic>
@@ -21,6 +21,10 @@
 
 namespace mlpeak {
 namespace engine {
+
+inline int64_t round_up(int64_t x, int64_t to) {
+  return (x + to - 1) / to * to;
+}
 
 /// The options of a parameter group's update for its next step; steps after it count on from there.
 struct UpdateOptions {
