@@ -148,25 +148,36 @@ const Indices& Indices::expect_range(int64_t count, const char* what,
   return *this;
 }
 
-Out::Out(Arg arg, py::handle object, DType dtype, const Shape& shape) : arg(arg) {
-  if (object.is_none()) {
-    const py::dtype np_dtype =
-        dtype == DType::f32 ? py::dtype::of<float>() : py::dtype::of<double>();
-    array = py::array(np_dtype, std::vector<py::ssize_t>(shape.dim, shape.dim + shape.ndim));
-  } else {
-    array = as_ndarray(arg, object);
-    const DType got = float_dtype(arg, array);
-    if (got != dtype)
-      type_error(arg,
-                 std::string("has dtype ") + dtype_name(got) + "; expected " + dtype_name(dtype));
-    const Shape got_shape = shape_of(arg, array);
-    if (got_shape != shape)
-      value_error(arg, "has shape " + got_shape.text() + "; expected " + shape.text());
-    if (!array.writeable()) value_error(arg, "is read-only; expected a writeable array");
-    if ((array.flags() & kReadable) != kReadable)
-      value_error(arg, "is not C-contiguous and aligned; an array that is written must be");
-  }
-  data_ = array.mutable_data();
+namespace {
+
+py::array new_array(DType dtype, const Shape& shape) {
+  const py::dtype np_dtype = dtype == DType::f32 ? py::dtype::of<float>() : py::dtype::of<double>();
+  return py::array(np_dtype, std::vector<py::ssize_t>(shape.dim, shape.dim + shape.ndim));
+}
+
+/// The caller's array, if results of this type and shape can be written to it.
+py::array written_array(Arg arg, py::handle object, DType dtype, const Shape& shape) {
+  py::array array = as_ndarray(arg, object);
+  const DType got = float_dtype(arg, array);
+  if (got != dtype)
+    type_error(arg,
+               std::string("has dtype ") + dtype_name(got) + "; expected " + dtype_name(dtype));
+  const Shape got_shape = shape_of(arg, array);
+  if (got_shape != shape)
+    value_error(arg, "has shape " + got_shape.text() + "; expected " + shape.text());
+  if (!array.writeable()) value_error(arg, "is read-only; expected a writeable array");
+  if ((array.flags() & kReadable) != kReadable)
+    value_error(arg, "is not C-contiguous and aligned; an array that is written must be");
+  return array;
+}
+
+}  // namespace
+
+// A py::array made without a value is a new NumPy array: so it gets its value at once.
+Out::Out(Arg arg, py::handle object, DType dtype, const Shape& shape)
+    : arg(arg),
+      array(object.is_none() ? new_array(dtype, shape) : written_array(arg, object, dtype, shape)),
+      data_(array.mutable_data()) {
   byte_range(array, low_, high_);
 }
 
