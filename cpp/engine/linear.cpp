@@ -162,8 +162,10 @@ struct Parts {
   int64_t rows, columns;  // of a part
   int64_t down, across;   // how many
 
-  Parts(int64_t out, int64_t in, const WeightKernels<T>& kernel) {
+  explicit Parts(const Weight<T>& weight) {
     constexpr int64_t kMost = 32;
+    const int64_t out = weight.out, in = weight.in;
+    const WeightKernels<T>& kernel = kernels<T>().gradients(weight.precision);
     const int64_t tile = kernels<T>().gemm.tile_columns;
     const auto parts = [](int64_t n, int64_t size) { return n / size + (n % size > 0); };
     down = parts(out, kernel.most_rows);
@@ -185,13 +187,13 @@ T* pointer(const Frame<T>& frame, int value) {
 
 template <class T>
 int64_t LinearBackwardWeight<T>::units(int64_t) const {
-  const Parts<T> parts(weight->out, weight->in, kernels<T>().gradients(weight->precision));
+  const Parts<T> parts(*weight);
   return parts.down * parts.across;
 }
 
 template <class T>
 void LinearBackwardWeight<T>::run(const Frame<T>& frame, int64_t unit) const {
-  const Parts<T> parts(weight->out, weight->in, kernels<T>().gradients(weight->precision));
+  const Parts<T> parts(*weight);
   WeightGradient<T> w = {};
   w.batch = frame.batch;
   w.out = weight->out;
@@ -231,8 +233,7 @@ Work LinearBackwardWeight<T>::work(int64_t batch) const {
 
 template <class T>
 int64_t LinearBackwardWeight<T>::scratch(int64_t, int64_t batch) const {
-  const WeightKernels<T>& kernel = kernels<T>().gradients(weight->precision);
-  return kernel.workspace_size(batch, Parts<T>(weight->out, weight->in, kernel).rows);
+  return kernels<T>().gradients(weight->precision).workspace_size(batch, Parts<T>(*weight).rows);
 }
 
 // ---- gradient of b ------------------------------------------------------------------------------

@@ -17,5 +17,11 @@ MLPEAK_INLINE void each_register(int64_t n, Body body) {
   if (i < n) body(i, first_n<T>(n - i));
 }
 
+/// Elements from i of an array, or `otherwise` where the array is null.
+template <class T, class... M>
+MLPEAK_INLINE Vec<T> load_or(const T* array, int64_t i, T otherwise, M... mask) {
+  return array ? load(array + i, mask...) : set1(otherwise);
+}
+
 }  // namespace MLPEAK_TIER
 }  // namespace mlpeak

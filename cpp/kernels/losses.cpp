@@ -186,23 +186,17 @@ struct PoissonNllLogInput : InputOnly {
 
 // ---- the loops all of them share ----------------------------------------------------------------
 
-/// Element i and on of p, or `value` where p is null.
-template <class T, class... M>
-MLPEAK_INLINE Vec<T> load_or(T value, const T* p, int64_t i, M... mask) {
-  return p ? load(p + i, mask...) : set1(value);
-}
-
 template <class T, class... M>
 MLPEAK_INLINE Terms<T> load_terms(const LossSpan<T>& s, int64_t i, M... mask) {
   return {load(s.input + i, mask...), load(s.target + i, mask...),
-          load_or(s.extra_value, s.extra, i, mask...)};
+          load_or(s.extra, i, s.extra_value, mask...)};
 }
 
 template <class T, class Loss>
 void values(const LossSpan<T>& s, const LossParams<T>& params, T* out) {
   each_register<T>(s.n, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
     const Vec<T> loss = Loss::value(load_terms(s, i, mask...), params);
-    store(out + i, load_or(s.weight_value, s.weight, i, mask...) * loss, mask...);
+    store(out + i, load_or(s.weight, i, s.weight_value, mask...) * loss, mask...);
   });
 }
 
@@ -210,7 +204,7 @@ template <class T, class Loss>
 T sum(const LossSpan<T>& s, const LossParams<T>& params) {
   return sum_lanes<T>(s.n, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
     const Vec<T> loss = Loss::value(load_terms(s, i, mask...), params);
-    return load_or(s.weight_value, s.weight, i, mask...) * loss;
+    return load_or(s.weight, i, s.weight_value, mask...) * loss;
   });
 }
 
@@ -220,8 +214,8 @@ void backward(const LossSpan<T>& s, const LossParams<T>& params, T scale, const 
   (void)grad_extra;
   each_register<T>(s.n, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
     const Terms<T> terms = load_terms(s, i, mask...);
-    const Vec<T> weight = set1(scale) * load_or(s.weight_value, s.weight, i, mask...);
-    const Vec<T> upstream = weight * load_or(T(1), grad_output, i, mask...);
+    const Vec<T> weight = set1(scale) * load_or(s.weight, i, s.weight_value, mask...);
+    const Vec<T> upstream = weight * load_or(grad_output, i, T(1), mask...);
     store(grad + i, Loss::derivative(terms, params) * upstream, mask...);
     if constexpr (Loss::kExtraGradient)
       store(grad_extra + i, Loss::derivative_extra(terms, params) * upstream, mask...);

@@ -15,12 +15,6 @@ double square_root(double x) {
   return __builtin_sqrt(x);
 }
 
-/// Elements from i of an array, or `otherwise` where the array is null.
-template <class T, class... M>
-MLPEAK_INLINE Vec<T> load_or(const T* array, int64_t i, T otherwise, M... mask) {
-  return array ? load(array + i, mask...) : set1(otherwise);
-}
-
 template <class T>
 void layer_norm(int64_t rows, int64_t features, const T* x, const T* weight, const T* bias, T eps,
                 T* y, T* mean, T* rstd) {

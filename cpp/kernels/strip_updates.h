@@ -90,10 +90,10 @@ struct StripFetch {
   }
 };
 
-/// Adam's update of a strip, a register at a time: what runs between a tile's steps.
+/// Adam's update of a strip, a register at a time: round(r) goes on to row r, part(v) updates its
+/// register v.
 template <class T, bool kPlain, bool kCopies>
 struct AdamParts {
-  static constexpr int kRounds = kRows, kParts = kVectors;
   const Adam<T, false, kPlain> adam;
   const Strip<T>& strip;
   int64_t ld;
@@ -112,7 +112,6 @@ struct AdamParts {
         exp_avg_sq(w.states[1] + strip.at),
         copy(strip.copies.first) {}
 
-  MLPEAK_INLINE void step() {}
   /// On to the next row; there is none after the strip's last.
   MLPEAK_INLINE void round(int r) {
     if (r == 0) return;

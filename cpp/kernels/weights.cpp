@@ -2,8 +2,9 @@
 //
 // A panel of X (the batch x the tile's columns) is walked by strips of G's columns. A strip's sums,
 // once complete, are used up by the update while the next strip's sums run: the update's divisions
-// and square roots keep the divider busy, the sums the multipliers. What a strip's update will read
-// is fetched while the strip is summed. The gradient never reaches memory beyond L1.
+// and square roots keep the divider busy, the sums the multipliers. Where registers are few, it
+// runs before them (kernels/strip_updates.h). What a strip's update will read is fetched while the
+// strip is summed. The gradient never reaches memory beyond L1.
 #include "mlpeak/kernels/weights.h"
 
 #include "kernels/strip_updates.h"
