@@ -69,6 +69,27 @@ def test_slopes_are_derivatives(name: str) -> None:
     assert check_grad(loss, gradient, z.ravel()) < 1e-5
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", LOSSES)
+def test_values_and_slopes_keep_the_dtype(name: str, dtype: Any) -> None:
+    out, options = LOSSES[name]
+    objective = make_objective(name.split(" ")[0], out, options)
+    z = np.linspace(-1, 1, 6 * objective.widen, dtype=dtype).reshape(3, -1)
+    y = np.eye(3, 2, dtype=bool) if out in ("softmax", "logistic") else np.ones((3, 2), dtype)
+    target = objective.target(y, z.dtype)
+    assert objective.slopes(z, target).dtype == dtype
+    assert objective.values(z, target).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", ["poisson", "quantile", "gaussian_nll"])
+def test_losses_train_in_the_dtype_of_x(loss: str, dtype: Any) -> None:
+    X, y = wave(100)
+    model = MLPRegressor(loss, random_state=0, max_iter=3).fit(X.astype(dtype), np.abs(y))
+    assert {c.dtype for c in model.coefs_} == {np.dtype(dtype)}
+    assert model.predict(X.astype(dtype)).dtype == dtype
+
+
 def test_focal_without_focus_is_the_log_loss(iris: Any) -> None:
     a = MLPClassifier(loss="focal", focal_gamma=0.0, max_iter=5, random_state=0).fit(*iris)
     b = MLPClassifier(max_iter=5, random_state=0).fit(*iris)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 import mlpeak
-from mlpeak import _core
+from mlpeak import _core, kernels
 from mlpeak._random import DROPOUT, Generator
 from mlpeak._types import Array
 from mlpeak.compiler.layout import Spread, padded_ld
@@ -73,7 +73,7 @@ class CompiledEngine:
             group["lr"] = lr
         losses, sizes = self._run(order, batch_size)
         self.optimizer.count(len(losses))
-        return float(losses @ sizes) / len(self.data)
+        return float(kernels.sum(losses * sizes)) / len(self.data)
 
     def loss_and_gradient(self) -> tuple[float, list[Array]]:
         """Return the loss of all samples and the gradient of each parameter."""

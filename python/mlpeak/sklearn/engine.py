@@ -145,7 +145,7 @@ class KernelEngine:
             self.step += layers[-1].p > 0
         z = _linear(x, net.weights[-1], net.biases[-1], net.precision)
         loss = self.objective.mean(z, batch.target, batch.sample_weight)
-        squares = sum(float(np.vdot(w, w)) for w in net.weights)
+        squares = sum(float(kernels.sum(w * w)) for w in net.weights)
         loss += 0.5 * self.alpha * squares / total
         grad = self.objective.gradient(z, batch.target, batch.sample_weight, total)
         of_weights = [_weight_gradient(grad, x, net.precision)]

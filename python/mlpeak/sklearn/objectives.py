@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import xlogy
 
 from mlpeak import kernels
 from mlpeak._types import Array
@@ -155,13 +154,12 @@ def _of_classes(loss: str, options: dict[str, float]) -> Objective:
 
 def _focal_of_classes(gamma: float) -> Objective:
     def values(z: Array, target: Array) -> Array:
-        log_p = kernels.log_softmax(z)[np.arange(len(z)), target]
-        return -((-np.expm1(log_p)) ** gamma) * np.maximum(log_p, -ceiling(z.dtype))
+        return _focal(kernels.log_softmax(z)[np.arange(len(z)), target], gamma)
 
     def slopes(z: Array, target: Array) -> Array:
         rows = np.arange(len(z))
         log_p = kernels.log_softmax(z)
-        p = np.exp(log_p)
+        p = kernels.exp(log_p)
         slope = _focal_slope(log_p[rows, target], gamma)
         grad = -slope[:, None] * p
         grad[rows, target] += slope
@@ -170,10 +168,16 @@ def _focal_of_classes(gamma: float) -> Objective:
     return Objective(_class_of, values, slopes)
 
 
+def _focal(log_p: Array, gamma: float) -> Array:
+    """Return L = -(1 - p)^gamma log p of the true class's p, as it is reported."""
+    power = kernels.pow(-kernels.expm1(log_p), gamma)
+    return -power * np.maximum(log_p, -ceiling(log_p.dtype))
+
+
 def _focal_slope(log_p: Array, gamma: float) -> Array:
-    """Return p dL/dp of L = -(1 - p)^gamma log p, at the true class's p."""
-    p, rest = np.exp(log_p), -np.expm1(log_p)
-    power = rest**gamma
+    """Return p dL/dp."""
+    p, rest = kernels.exp(log_p), -kernels.expm1(log_p)
+    power = kernels.pow(rest, gamma)
     # gamma (1 - p)^(gamma - 1) p log p: 0 where p is 1
     first = np.divide(gamma * power * p * log_p, rest, out=np.zeros_like(p), where=rest > 0)
     slope: Array = first - power
@@ -214,13 +218,12 @@ def _focal_of_labels(gamma: float) -> Objective:
 
     def values(z: Array, target: Array) -> Array:
         _, log_p = log_p_of(z, target)
-        each = -((-np.expm1(log_p)) ** gamma) * np.maximum(log_p, -ceiling(z.dtype))
-        total: Array = each.sum(axis=1)
+        total: Array = _focal(log_p, gamma).sum(axis=1)
         return total
 
     def slopes(z: Array, target: Array) -> Array:
         sign, log_p = log_p_of(z, target)
-        return sign * _focal_slope(log_p, gamma) * -np.expm1(log_p)
+        return sign * _focal_slope(log_p, gamma) * -kernels.expm1(log_p)
 
     return Objective(target_of, values, slopes)
 
@@ -242,13 +245,13 @@ def _squared_error(options: dict[str, float]) -> Objective:
 
 
 def _poisson(options: dict[str, float]) -> Objective:
-    def values(z: Array, y: Array) -> Array:
-        mean = np.exp(z)
-        total: Array = (xlogy(y, y / mean) - y + mean).sum(axis=1)
+    def constant(y: Array) -> Array:
+        log_y = kernels.log(np.where(y == 0, 1, y))  # y log y is 0 at 0
+        total: Array = (y * log_y - y).sum(axis=1)
         return total
 
-    def constant(y: Array) -> Array:
-        total: Array = (xlogy(y, y) - y).sum(axis=1)
+    def values(z: Array, y: Array) -> Array:
+        total: Array = (kernels.exp(z) - y * z).sum(axis=1) + constant(y)
         return total
 
     native = Native("poisson_nll_loss", constant=constant)
@@ -294,17 +297,18 @@ def _quantile(options: dict[str, float]) -> Objective:
 def _gaussian_nll(options: dict[str, float]) -> Objective:
     def parts(z: Array, y: Array) -> tuple[Array, Array, Array]:
         outputs = y.shape[1]
-        raw = np.exp(z[:, outputs:])
+        raw = kernels.exp(z[:, outputs:])
         return z[:, :outputs] - y, np.maximum(raw, LEAST_VARIANCE), raw > LEAST_VARIANCE
 
     def values(z: Array, y: Array) -> Array:
         error, variance, _ = parts(z, y)
-        mean: Array = (0.5 * (np.log(variance) + error**2 / variance)).mean(axis=1)
+        mean: Array = (0.5 * (kernels.log(variance) + error**2 / variance)).mean(axis=1)
         return mean
 
     def slopes(z: Array, y: Array) -> Array:
         error, variance, free = parts(z, y)
-        return np.hstack([error / variance, free * 0.5 * (1 - error**2 / variance)])
+        of_variance = np.where(free, 0.5 * (1 - error**2 / variance), 0).astype(z.dtype)
+        return np.hstack([error / variance, of_variance])
 
     return Objective(_number, values, slopes, widen=2)
 

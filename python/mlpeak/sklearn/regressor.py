@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from mlpeak import kernels
 from mlpeak._types import Array
 from mlpeak.sklearn.base import BaseMLP
 from mlpeak.sklearn.objectives import LEAST_VARIANCE
@@ -258,7 +259,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
                 f"return_std=True needs loss='gaussian_nll'. Got loss={self.loss!r} instead."
             )
         output = self._forward_pass_fast(X)
-        variance = np.maximum(np.exp(output[:, self.n_outputs_ :]), LEAST_VARIANCE)
+        variance = np.maximum(kernels.exp(output[:, self.n_outputs_ :]), LEAST_VARIANCE)
         return self._shape(output[:, : self.n_outputs_]), self._shape(np.sqrt(variance))
 
     def _predict(self, X: Any, check_input: bool = True) -> Array:
