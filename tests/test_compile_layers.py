@@ -222,6 +222,14 @@ def test_indices_out_of_range_are_named() -> None:
         steps.run(arrays, 2)
 
 
+@pytest.mark.parametrize("index", [-100, -2, -1, 3])
+def test_forward_pass_refuses_indices_out_of_range(index: int) -> None:
+    run = mlpeak.compile(nn.Embedding(3, 4))
+    run(np.array([0, 1]))  # made, so that what follows takes the short way
+    with pytest.raises(ValueError, match=rf"run: x holds {index} at position 1; expected integers"):
+        run(np.array([0, index]))
+
+
 def test_batch_norm_wants_two_samples() -> None:
     steps = check_steps(MODELS["batch norm"], nn.CrossEntropyLoss, [X8], [CLASS], sizes=BATCH_NORM)
     arrays = [np.zeros((5, 8), np.float32), np.zeros(5, np.int64)]

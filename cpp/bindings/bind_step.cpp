@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "bindings/changes.h"
+#include "bindings/expected.h"
 #include "bindings/group_options.h"
 #include "bindings/program.h"
 
@@ -26,36 +27,6 @@ const Interned& interned() {
   return names;
 }
 
-/// The type of an array's elements, if a program can read it.
-std::optional<SourceType> source_type(const py::array& array) {
-  const py::dtype dtype = array.dtype();
-  const char order = dtype.byteorder();
-  if (order != '=' && order != '|') return std::nullopt;
-  const char kind = dtype.kind();
-  switch (dtype.itemsize()) {
-    case 1:
-      if (kind == 'i') return SourceType::i8;
-      if (kind == 'u' || kind == 'b') return SourceType::u8;
-      break;
-    case 2:
-      if (kind == 'i') return SourceType::i16;
-      if (kind == 'u') return SourceType::u16;
-      break;
-    case 4:
-      if (kind == 'f') return SourceType::f32;
-      if (kind == 'i') return SourceType::i32;
-      if (kind == 'u') return SourceType::u32;
-      break;
-    case 8:
-      if (kind == 'f') return SourceType::f64;
-      if (kind == 'i') return SourceType::i64;
-  }
-  return std::nullopt;
-}
-bool is_float(SourceType type) {
-  return type == SourceType::f32 || type == SourceType::f64;
-}
-
 py::object get(PyObject* object, PyObject* name) {
   PyObject* found = PyObject_GetAttr(object, name);
   if (!found) throw py::error_already_set();
@@ -65,71 +36,11 @@ void set(PyObject* object, PyObject* name, const py::object& value) {
   if (PyObject_SetAttr(object, name, value.ptr())) throw py::error_already_set();
 }
 
-/// An array that the caller hands over: (batch, *shape).
-struct Expected {
-  int value;
-  bool integer;
-  std::vector<int64_t> shape;
-  int64_t columns;
-  std::vector<int64_t> uppers;  // integers are in [0, upper of their column), 0 for any, or
-  bool ignores;                 // ignore_index
-  int64_t ignore_index;
-};
-
 struct Output {
   int value;
   bool rows;
   std::vector<int64_t> shape;  // of a sample, or of the whole
 };
-
-/// What is wrong with integers: where the first illegal one stands, whether any is ignored.
-struct Scan {
-  int64_t illegal = -1;
-  bool ignored = false;
-};
-
-template <class I>
-Scan scan(const I* x, int64_t n, const std::vector<int64_t>& uppers, int64_t ignore_index) {
-  Scan found;
-  const auto columns = int64_t(uppers.size());
-  for (int64_t i = 0; i < n; ++i) {
-    const auto v = int64_t(x[i]);
-    const int64_t upper = uppers[size_t(columns == 1 ? 0 : i % columns)];
-    if (upper == 0 || (v >= 0 && v < upper && v != ignore_index)) continue;
-    if (v == ignore_index) {
-      found.ignored = true;
-    } else {
-      found.illegal = i;
-      return found;
-    }
-  }
-  return found;
-}
-
-Scan scan(const py::array& array, const std::vector<int64_t>& uppers, int64_t ignore_index) {
-  const auto run = [&](auto type) {
-    return scan(static_cast<const decltype(type)*>(array.data()), array.size(), uppers,
-                ignore_index);
-  };
-  switch (*source_type(array)) {
-    case SourceType::i8:
-      return run(int8_t());
-    case SourceType::u8:
-      return run(uint8_t());
-    case SourceType::i16:
-      return run(int16_t());
-    case SourceType::u16:
-      return run(uint16_t());
-    case SourceType::i32:
-      return run(int32_t());
-    case SourceType::u32:
-      return run(uint32_t());
-    case SourceType::i64:
-      return run(int64_t());
-    default:
-      return {};
-  }
-}
 
 bool poll_signals(void*) {
   py::gil_scoped_acquire acquire;
@@ -146,18 +57,8 @@ class Step {
         draws_(draws),
         stream_(stream),
         accumulate_(accumulate) {
-    for (const py::handle item : expected) {
-      const auto d = py::reinterpret_borrow<py::dict>(item);
-      Expected e = {d["value"].cast<int>(),
-                    d["integer"].cast<bool>(),
-                    d["shape"].cast<std::vector<int64_t>>(),
-                    1,
-                    d["uppers"].cast<std::vector<int64_t>>(),
-                    d["ignores"].cast<bool>(),
-                    d["ignore_index"].cast<int64_t>()};
-      for (const int64_t n : e.shape) e.columns *= n;
-      expected_.push_back(e);
-    }
+    for (const py::handle item : expected)
+      expected_.emplace_back(py::reinterpret_borrow<py::dict>(item));
   }
 
   void add_group(const py::dict& group, const std::string& rule, int64_t step, bool first) {
@@ -211,14 +112,11 @@ class Step {
     if (count != expected_.size()) return py::none();
     int64_t batch = -1;
     for (size_t i = 0; i < count; ++i)
-      if (!accepts(expected_[i], found[i], batch)) return py::none();
+      if (!expected_[i].accepts(found[i], batch)) return py::none();
     if (batch < 1) return py::none();
-    for (size_t i = 0; i < count; ++i) {
-      const Expected& e = expected_[i];
-      if (e.uppers.empty()) continue;
-      const Scan s = scan(py::reinterpret_borrow<py::array>(found[i]), e.uppers, e.ignore_index);
-      if (s.illegal >= 0 || (s.ignored && !e.ignores)) return py::none();
-    }
+    for (size_t i = 0; i < count; ++i)
+      if (!expected_[i].accepts_integers(py::reinterpret_borrow<py::array>(found[i])))
+        return py::none();
     Busy busy(*this);
     for (size_t i = 0; i < count; ++i)
       bind(expected_[i], py::reinterpret_borrow<py::array>(found[i]), 1.0);
@@ -260,9 +158,8 @@ class Step {
   py::object forward(const py::handle& x, const py::handle& out) {
     if (!is_armed() || expected_.size() != 1 || outputs_.size() != 1) return py::none();
     int64_t batch = -1;
-    if (!accepts(expected_[0], x.ptr(), batch) || batch < 1) return py::none();
-    if (!expected_[0].uppers.empty() &&
-        scan(py::reinterpret_borrow<py::array>(x), expected_[0].uppers, -1).illegal >= 0)
+    if (!expected_[0].accepts(x.ptr(), batch) || batch < 1 ||
+        !expected_[0].accepts_integers(py::reinterpret_borrow<py::array>(x)))
       return py::none();
     const Output& o = outputs_[0];
     if (!o.rows) return py::none();
@@ -270,9 +167,8 @@ class Step {
     if (out.is_none()) {
       result = new_array(o, batch);
     } else {
-      int64_t rows = -1;
-      const Expected like = {0, false, o.shape, 1, {}, false, 0};
-      if (!accepts(like, out.ptr(), rows) || rows != batch) return py::none();
+      int64_t rows = batch;
+      if (!rows_type(out.ptr(), o.shape, rows)) return py::none();
       const auto array = py::reinterpret_borrow<py::array>(out);
       if (array.itemsize() != itemsize() || array.dtype().kind() != 'f' || !array.writeable())
         return py::none();
@@ -316,19 +212,6 @@ class Step {
     ~Busy() { step.busy_ = false; }
     Step& step;
   };
-
-  static bool accepts(const Expected& e, PyObject* object, int64_t& batch) {
-    if (!py::isinstance<py::array>(object)) return false;
-    const auto array = py::reinterpret_borrow<py::array>(object);
-    if (!(array.flags() & py::array::c_style) || array.ndim() != int(e.shape.size()) + 1)
-      return false;
-    for (size_t d = 0; d < e.shape.size(); ++d)
-      if (array.shape(int(d) + 1) != e.shape[d]) return false;
-    if (batch >= 0 && array.shape(0) != batch) return false;
-    batch = array.shape(0);
-    const auto type = source_type(array);
-    return type && !(e.integer && is_float(*type));
-  }
 
   void bind(const Expected& e, const py::array& array, double scale) {
     Source source;
