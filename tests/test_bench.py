@@ -10,8 +10,9 @@ import pytest
 
 import mlpeak
 from mlpeak import _core
-from mlpeak.bench import kernel_workloads, picture, report, runner
+from mlpeak.bench import kernels, picture, report, runner
 from mlpeak.bench.command import choose_libraries, choose_plan
+from mlpeak.bench.kernels import activations, optimizers, products, rows, sums
 from mlpeak.bench.worker import Worker
 from mlpeak.bench.workloads import Unavailable, Workload, libraries_of, load_family, select
 from mlpeak.cli import main
@@ -228,16 +229,16 @@ def test_plan_takes_the_rounds_alone():
 
 
 def test_names_are_unique_and_quick_ones_exist():
-    names = [w.name for w in kernel_workloads.workloads()]
+    names = [w.name for w in kernels.workloads()]
     assert len(names) == len(set(names))
-    assert set(kernel_workloads.QUICK) <= set(names)
+    assert set(kernels.QUICK) <= set(names)
     assert len(select(load_family("kernels"), ["adam"])) == 2
 
 
 SMALL = {
-    "product": lambda p: kernel_workloads.layer_product("g", p, 3, 5, 7, "float64"),
-    "activation": lambda name: kernel_workloads.activation(name, "4Ki"),
-    "backward": lambda name: kernel_workloads.activation_backward(name, "4Ki"),
+    "product": lambda p: products.layer_product("g", p, 3, 5, 7, "float64"),
+    "activation": lambda name: activations.activation(name, "4Ki"),
+    "backward": lambda name: activations.activation_backward(name, "4Ki"),
 }
 
 
@@ -247,16 +248,16 @@ SMALL = {
         *(SMALL["product"](p) for p in ("forward", "grad_input", "grad_weight")),
         *(SMALL["activation"](name) for name in ("exp", "relu", "sigmoid", "tanh", "gelu", "silu")),
         *(SMALL["backward"](name) for name in ("relu", "sigmoid", "tanh", "gelu", "silu")),
-        kernel_workloads.square(8, "float64"),
-        kernel_workloads.cross_entropy(8, 10),
-        kernel_workloads.layer_norm(8, 16),
-        kernel_workloads.layer_norm_backward(8, 16),
-        kernel_workloads.rms_norm(8, 16),
-        kernel_workloads.batch_norm(8, 16),
-        kernel_workloads.sgd("s", 10),
-        kernel_workloads.adam("s", 10),
-        kernel_workloads.total("4Ki"),
-        kernel_workloads.column_sums(8, 10),
+        products.square(8, "float64"),
+        rows.cross_entropy(8, 10),
+        rows.layer_norm(8, 16),
+        rows.layer_norm_backward(8, 16),
+        rows.rms_norm(8, 16),
+        rows.batch_norm(8, 16),
+        optimizers.sgd("s", 10),
+        optimizers.adam("s", 10),
+        sums.total("4Ki"),
+        sums.column_sums(8, 10),
     ],
     ids=lambda w: w.name,
 )
@@ -271,7 +272,7 @@ def test_each_workload_runs_on_each_library(workload):
 def test_no_product_passes_the_fma_peak(dtype, tier):
     """What a kernel reaches is below the peak; 30 % are left for a clock that moves in between."""
     mlpeak.set_num_threads(1)
-    workload = kernel_workloads.square(128, dtype)
+    workload = products.square(128, dtype)
     worker = Worker("mlpeak", [workload], 1)
     worker.ask({"do": "prepare", "workload": workload.name, "warm_up": 0})
     least = min(worker.ask({"do": "time", "calls": 3})["seconds"] for _ in range(5))

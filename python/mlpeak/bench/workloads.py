@@ -20,7 +20,7 @@ LIBRARIES = {
 # family -> module with a function `workloads() -> list[Workload]`, a tuple QUICK of names, and
 # PICTURE, what bars show: "rate", "share" of the FMA peak, or "time"
 FAMILIES = {
-    "kernels": "mlpeak.bench.kernel_workloads",
+    "kernels": "mlpeak.bench.kernels",
     "training": "mlpeak.bench.training.adam",
     "training-sgd": "mlpeak.bench.training.sgd",
     "training-latency": "mlpeak.bench.training.latency",
