@@ -1,26 +1,26 @@
-"""Training compiled and eagerly, side by side: the helper of the tests of compiled steps."""
+"""Training compiled and eagerly, side by side: what the tests of compiled steps share."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import mlpeak
-from mlpeak import nn
+from capture_cases import data_for
+from mlpeak import nn, optim
 from mlpeak.compiler import Spec
 from mlpeak.optim.optimizer import Optimizer
 
 Array = np.ndarray[Any, Any]
 
-
-def data_for(spec: Spec, samples: int, rng: np.random.Generator, classes: int = 3) -> Array:
-    shape = (samples, *spec.shape)
-    if spec.dtype.kind == "f":
-        return rng.uniform(0.05, 0.95, shape).astype(spec.dtype)
-    return rng.integers(0, classes, shape).astype(spec.dtype)
+#: 13 to 18 columns need the edges of a register tile on every tier; 530 inputs two blocks of k, and
+#: for 33 or 70 samples, not for one, a forward product that reads the weight as it is;
+#: 5 inputs the transposed weight gradient.
+SIZES = {"edges": (13, 18, 17, 7), "blocks": (530, 300, 5), "few inputs": (5, 70, 3)}
 
 
 class Steps:
@@ -142,3 +142,48 @@ def all_arrays(
                     y = optimizers[1].state[b][name]
                     pairs.append((f"state {name}", x._array, y._array))
     return pairs
+
+
+def network(sizes: tuple[int, ...], seed: int = 1) -> nn.Sequential:
+    mlpeak.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for into, out in itertools.pairwise(sizes):
+        layers += [nn.Linear(into, out), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def samples(sizes: tuple[int, ...], count: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((count, sizes[0]), dtype=np.float32)
+    return x, rng.integers(0, sizes[-1], count)
+
+
+def eager_step(
+    model: nn.Module, loss: Any, optimizer: Optimizer, x: Any, y: Any, update: bool = True
+) -> float:
+    value = loss(model(mlpeak.from_numpy(x)), mlpeak.from_numpy(y))
+    value.backward()
+    if update:
+        optimizer.step()
+        optimizer.zero_grad()
+    return float(value.item())
+
+
+def bits(model: nn.Module) -> dict[str, bytes]:
+    return {name: p._array.tobytes() for name, p in model.named_parameters()}
+
+
+def state_bits(optimizer: Optimizer) -> Any:
+    state = optimizer.state_dict()["state"]
+    return {
+        number: {k: v if isinstance(v, int) else v._array.tobytes() for k, v in values.items()}
+        for number, values in state.items()
+    }
+
+
+def good_step() -> tuple[Any, nn.Sequential, Any, Any]:
+    sizes = (6, 5, 3)
+    model = network(sizes)
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
+    x, y = samples(sizes, 10)
+    return step, model, x, y

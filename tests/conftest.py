@@ -1,4 +1,5 @@
-"""Fixtures: each tier this CPU can run, each backend, and the folder of real MNIST images."""
+"""Fixtures: each tier this CPU can run, each backend, random numbers, and the folder of real
+MNIST images."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mlpeak
@@ -37,6 +39,12 @@ def _restore() -> Iterator[None]:
     yield
     _core.select_tier(before)
     mlpeak.set_num_threads(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same ones for each test."""
+    return np.random.default_rng(0)
 
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist-10k"

@@ -252,3 +252,8 @@ def loss_value(case: Case, arrays: list[np.ndarray[Any, Any]]) -> float:
     """Return the weighted sum that `run` differentiates, without recording."""
     output = case.function(mlpeak, *(mlpeak.Tensor(a.copy()) for a in arrays))
     return float((output.numpy() * output_weights(output.shape)).sum())
+
+
+def leaf(*values: float) -> mlpeak.Tensor:
+    """Return a vector that gets a gradient."""
+    return mlpeak.tensor(values, dtype=np.float32, requires_grad=True)

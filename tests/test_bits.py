@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import mlpeak
-from mlpeak import _core, nn, optim
+from mlpeak import _core, from_numpy, manual_seed, nn, optim
+from nn_cases import arrays
 
 STEPS = 50
 THREADS = (1, 2, 4)
@@ -73,3 +74,53 @@ def test_training_gives_the_same_bits_everywhere(
             mlpeak.set_num_threads(threads)
             hashes[tier, threads] = train_and_hash(net, optimizer)
     assert len(set(hashes.values())) == 1, hashes
+
+
+def train() -> str:
+    """Hash of every parameter and statistic after training, large enough to run on threads."""
+    manual_seed(11)
+    rng = np.random.default_rng(5)
+    x = from_numpy(rng.normal(size=(257, 128)).astype(np.float32))
+    y = from_numpy(rng.integers(0, 3, 257))
+    model = nn.Sequential(
+        nn.Linear(128, 200),
+        nn.BatchNorm1d(200),
+        nn.GELU(),
+        nn.Dropout(0.1),
+        nn.Linear(200, 97),
+        nn.LayerNorm(97),
+        nn.Tanh(),
+        nn.Linear(97, 3),
+    )
+    criterion = nn.CrossEntropyLoss()
+    optimizer = optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    digest = hashlib.sha256()
+    for value in arrays(model).values():
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def test_training_gives_the_same_bits_every_time(tier: str) -> None:
+    expected = train()
+    for threads in (1, 2, 4):
+        mlpeak.set_num_threads(threads)
+        assert train() == expected
+
+
+def test_training_gives_the_same_bits_on_every_tier() -> None:
+    before = _core.tier()
+    hashes = set()
+    for tier in _core.tiers():
+        _core.select_tier(tier)
+        hashes.add(train())
+    _core.select_tier(before)
+    assert len(hashes) == 1

@@ -15,27 +15,27 @@ import numpy as np
 import pytest
 
 import mlpeak
-from capture_cases import CLASS, X8, Y3, Gate, mlp, state
+from capture_cases import (
+    ACTIVATIONS,
+    CLASS,
+    LOSSES,
+    MODELS,
+    USER_LOSSES,
+    X8,
+    Y3,
+    Categories,
+    Gate,
+    TwoHeads,
+    data_for,
+    mlp,
+    state,
+)
 from graph_interpreter import Interpreter
 from mlpeak import _backend, nn
-from mlpeak.compiler import (
-    BatchScalar,
-    Graph,
-    RandomStep,
-    Spec,
-    capture_forward,
-    capture_training,
-)
+from mlpeak.compiler import Graph, RandomStep, Spec, capture_forward, capture_training
 from mlpeak.nn import functional as F
 
 BATCHES = (2, 13, 40)
-
-
-def data_for(spec: Spec, batch: int, rng: np.random.Generator, classes: int = 3) -> Any:
-    shape = (batch, *spec.shape)
-    if spec.dtype.kind == "f":
-        return rng.uniform(0.05, 0.95, shape).astype(spec.dtype)
-    return rng.integers(0, classes, shape).astype(spec.dtype)
 
 
 def check_training(
@@ -84,88 +84,9 @@ def check_training(
     return graph
 
 
-ACTIVATIONS = [
-    nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(0.7), nn.SELU(), nn.GELU(), nn.GELU(approximate="tanh"),
-    nn.SiLU(), nn.Mish(), nn.Sigmoid(), nn.LogSigmoid(), nn.Tanh(), nn.Softplus(2.0, 5.0),
-    nn.Softmax(-1), nn.LogSoftmax(1), nn.Softmax(0),
-]  # fmt: skip
-
-
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 def test_activations(activation: nn.Module) -> None:
     check_training(mlp(activation), nn.CrossEntropyLoss(), [X8], [CLASS])
-
-
-class Residual(nn.Module):
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: mlpeak.Tensor) -> mlpeak.Tensor:
-        return x + self.inner(x)
-
-
-class Columns(nn.Module):
-    """Concatenation, slices, stacks and reshapes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right = nn.Linear(5, 6), nn.Linear(3, 6)
-        self.last = nn.Linear(15, 3)
-
-    def forward(self, x: mlpeak.Tensor) -> mlpeak.Tensor:
-        left, right = x[:, :5], x.narrow(1, 5, 3)
-        both = mlpeak.stack([self.left(left), self.right(right).tanh()], 1).reshape(-1, 12)
-        a, b = both.chunk(2, 1)
-        return self.last(mlpeak.cat([a * b, right, both[:, ::2]], 1))
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(8, 8)
-        self.last = nn.Linear(8, 3)
-
-    def forward(self, x: mlpeak.Tensor) -> mlpeak.Tensor:
-        return self.last(self.layer(self.layer(x).relu()) @ self.layer.weight.T)
-
-
-class Categories(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(3, 4, padding_idx=1)
-        self.body = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3))
-
-    def forward(self, number: mlpeak.Tensor, category: mlpeak.Tensor) -> mlpeak.Tensor:
-        return self.body(mlpeak.cat([number, self.table(category)], 1))
-
-
-class TwoHeads(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.a, self.b = nn.Linear(8, 6), nn.Linear(6, 3), nn.Linear(6, 2)
-        self.unused = nn.Linear(4, 4)
-
-    def forward(self, x: mlpeak.Tensor) -> tuple[mlpeak.Tensor, mlpeak.Tensor]:
-        h = self.body(x).relu()
-        return self.a(h), self.b(h)
-
-
-MODELS = {
-    "dropout": lambda: mlp(nn.Dropout(0.4), nn.Dropout(0.1)),
-    "batch norm": lambda: mlp(nn.BatchNorm1d(12), nn.BatchNorm1d(12, affine=False)),
-    "batch norm untracked": lambda: mlp(nn.BatchNorm1d(12, track_running_stats=False)),
-    "batch norm twice": lambda: (lambda n: mlp(n, n))(nn.BatchNorm1d(12)),
-    "batch norm eval": lambda: mlp(nn.BatchNorm1d(12)).eval(),
-    "batch norm without bias": lambda: mlp(nn.BatchNorm1d(12, bias=False)),
-    "layer norm": lambda: mlp(nn.LayerNorm(12), nn.LayerNorm(12, elementwise_affine=False)),
-    "layer norm without bias": lambda: mlp(nn.LayerNorm(12, bias=False)),
-    "rms norm": lambda: mlp(nn.RMSNorm(12), nn.RMSNorm(12, eps=1e-3)),
-    "residual": lambda: mlp(Residual(nn.Sequential(nn.Linear(12, 12), nn.Tanh()))),
-    "columns": Columns,
-    "tied": Tied,
-    "float64": lambda: mlp(nn.GELU(), nn.Dropout(0.2)).double(),
-}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -209,26 +130,6 @@ def test_frozen_layers_cost_nothing_and_get_no_gradient(frozen: list[str]) -> No
         assert inputs == ["5", "4"]
 
 
-LOSSES = {
-    "cross_entropy": (nn.CrossEntropyLoss, {"label_smoothing": 0.1}, CLASS),
-    "cross_entropy of probabilities": (nn.CrossEntropyLoss, {}, Y3),
-    "cross_entropy with weights": (
-        nn.CrossEntropyLoss, {"weight": mlpeak.tensor([1.0, 2.0, 0.5]), "ignore_index": 1}, CLASS,
-    ),
-    "nll": (nn.NLLLoss, {}, CLASS),
-    "mse": (nn.MSELoss, {}, Y3),
-    "l1": (nn.L1Loss, {}, Y3),
-    "smooth_l1": (nn.SmoothL1Loss, {"beta": 0.5}, Y3),
-    "huber": (nn.HuberLoss, {"delta": 0.3}, Y3),
-    "bce": (nn.BCELoss, {}, Y3),
-    "bce with logits": (nn.BCEWithLogitsLoss, {}, Y3),
-    "bce with pos_weight": (
-        nn.BCEWithLogitsLoss, {"pos_weight": mlpeak.tensor([1.0, 2.0, 0.5])}, Y3,
-    ),
-    "poisson": (nn.PoissonNLLLoss, {"full": True}, Y3),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("name", LOSSES)
@@ -264,61 +165,6 @@ def test_losses_with_a_weight_for_each_element(weight: str) -> None:
     check_training(mlp(nn.ReLU()), loss, [X8], [Y3, Y3])
 
 
-USER_LOSSES: dict[str, Callable[..., Any]] = {
-    "square and abs": lambda out, y: ((out - y) ** 2).mean() + 0.1 * out.abs().mean(),
-    "sum over the batch size": lambda out, y: (out - y).square().sum() / out.shape[0],
-    "inverse of the batch size": lambda out, y: (out - y).square().sum() * (1 / out.shape[0]),
-    "inverse of the elements": lambda out, y: (out - y).square().sum() * (1 / out.numel()),
-    "halves of twice the batch": lambda out, y: halves(out, y),
-    "logsumexp": lambda out, y: (out.logsumexp(1) - (out * y).sum(1)).mean(),
-    "log of softmax": lambda out, y: -(y * F.softmax(out, 1).log()).sum(1).mean(),
-    "clamp and where": lambda out, y: mlpeak.where(
-        y > 0.5, out.clamp(min=-0.5), -out.clamp(max=0.3)
-    ).exp().mean(),
-    "largest": lambda out, y: (out - y).abs().max() + out.amax(1).sum(),
-    "powers": lambda out, y: ((out.abs() + 0.1) ** y + 2.0**out + (out + 3) ** 0.5).sum(),
-    "norm": lambda out, y: (out - y).norm(dim=1).mean() + (out - y).norm(1),
-    "std": lambda out, y: (out.std(1) - y.std(1)).square().mean(),
-    "prod and cumsum": lambda out, y: (out.cumsum(1) * y).prod(1).sum(),
-    "transposes": lambda out, y: (out.T @ y).square().mean() + (out.T.T * y).sum(),
-    "flip, tile, triangles": lambda out, y: (
-        (out.flip(1).repeat(1, 2).reshape(-1, 2, 3) * y.unsqueeze(1)).mean()
-        + (out.T @ y).tril().sum() + (out.T @ y).triu(1).square().sum()
-    ),
-    "masked_fill": lambda out, y: out.masked_fill(y > 0.5, 0.25).square().sum(),
-    "fixed columns": lambda out, y: (out[:, [2, 0]] * y[:, [1, 1]]).sum() + out[..., -1].sum(),
-    "first row": lambda out, y: (out - y).square()[0].sum() + out[-1, 2],
-    "a copy": lambda out, y: (out * mlpeak.tensor(y) - mlpeak.as_tensor(y, dtype=float)).sum(),
-    "detached": lambda out, y: (out * (out.detach() - y)).sum(),
-    "full_like": lambda out, y: (out * mlpeak.full_like(y, 2.0) + mlpeak.ones(out.shape)).sum(),
-    "in place": lambda out, y: (out * 2).add_(y).mul_(0.5).square().mean(),
-    "assigned": lambda out, y: assigned(out, y),
-    "accuracy as a factor": lambda out, y: (
-        (out.argmax(1) == y.argmax(1)).float().mean() * out.square().mean()
-    ),
-    "sorted": lambda out, y: (out * out.argsort(1).float() * y.sum(1, keepdim=True)).mean(),
-    "erf and rsqrt": lambda out, y: (mlpeak.erf(out) * (y + 1).rsqrt() / (out.square() + 1)).sum(),
-    "expm1, log1p": lambda out, y: (out.expm1() + (out.abs()).log1p() * y.floor()).sum(),
-    "float64 inside": lambda out, y: (out.double() - y.double()).square().mean().float(),
-    "stacked rows": lambda out, y: (mlpeak.stack([out, y], 1) @ mlpeak.ones(3, 2)).square().sum(),
-}  # fmt: skip
-
-
-def halves(out: Any, y: Any) -> Any:
-    """Both halves of a tensor of two batches."""
-    a, b = mlpeak.cat([out, y * out.sum()]).square().chunk(2)
-    return (a * b).mean()
-
-
-def assigned(out: Any, y: Any) -> Any:
-    """A slice of a copy, then a view of it, changed in place."""
-    z = out * 1.0
-    z[:, 1] = y[:, 0]
-    z[:, :2] *= 3.0
-    z.T[2] += 1.0
-    return (z * y).square().mean()
-
-
 @pytest.mark.parametrize("name", USER_LOSSES)
 def test_losses_from_tensor_operations(name: str) -> None:
     check_training(mlp(nn.Tanh()), USER_LOSSES[name], [X8], [Y3])
@@ -347,22 +193,6 @@ def test_bytes_as_input() -> None:
     check_training(model, nn.CrossEntropyLoss(), [Spec((8,), np.dtype(np.uint8))], [CLASS])
 
 
-def test_a_table_of_one_row() -> None:
-    model = nn.Sequential(nn.Embedding(1, 4), nn.Linear(4, 3))
-    graph = capture_training(model, nn.MSELoss(), [CLASS], [Y3])
-    assert graph.calls[0].name == "embedding"
-
-
-def test_numbers_computed_from_constants_are_constants() -> None:
-    def loss(out: Any, y: Any) -> Any:
-        return 0.5 * F.mse_loss(out, y) + 0.25 * F.l1_loss(out, y)
-
-    graph = capture_training(mlp(), loss, [X8], [Y3])
-    scales = [c.inputs[0] for c in graph.calls if c.name.endswith("loss_backward")]
-    assert [v.kind for v in scales if v] == ["constant", "constant"]
-    assert sorted(float(v.array) for v in scales if v and v.array is not None) == [0.25, 0.5]
-
-
 def test_penalties_on_weights() -> None:
     model = mlp(nn.ReLU())
 
@@ -388,24 +218,6 @@ def test_both_backends(backend: str) -> None:
     model = mlp(nn.ReLU(), nn.BatchNorm1d(12), nn.Dropout(0.5))
     check_training(model, nn.CrossEntropyLoss(), [X8], [CLASS], batches=(9,))
     assert _backend.get_backend() == backend
-
-
-def test_a_loss_with_parameters_of_its_own() -> None:
-    class Scaled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = nn.Parameter(mlpeak.tensor(2.0))
-            self.register_buffer("shift", mlpeak.tensor([0.5, 1.0, 2.0]))
-
-        def forward(self, out: Any, y: Any) -> Any:
-            return ((out - y + self.shift) * self.scale).square().mean()
-
-    model, loss = mlp(), Scaled()
-    graph = capture_training(model, loss, [X8], [Y3])
-    assert graph.gradients[-1][0] is loss.scale
-    names = {v.name: v for c in graph.calls for v in c.inputs if v is not None and v.name}
-    assert names["loss.scale"].array is loss.scale._array
-    assert names["loss.shift"].kind == "buffer"
 
 
 def test_forward_in_evaluation_and_training() -> None:
@@ -438,51 +250,3 @@ class TwoHeadsOfThree(nn.Module):
 
     def forward(self, x: mlpeak.Tensor) -> Any:
         return self.a(x), self.b(x.relu())
-
-
-# what a graph says
-
-
-def test_a_graph_names_modules_and_holds_the_arrays_themselves() -> None:
-    model = mlp(nn.Dropout(0.5), nn.Dropout(0.5))
-    graph = capture_training(model, nn.CrossEntropyLoss(), [X8], [CLASS])
-    forward = [(c.name, c.module) for c in graph.calls if c.name in ("linear", "dropout")]
-    assert forward == [
-        ("linear", "0"), ("dropout", "1"), ("linear", "2"), ("dropout", "3"), ("linear", "4"),
-        ("linear", "5"),
-    ]  # fmt: skip
-    backward = [(c.name, c.module) for c in graph.calls if c.name.endswith("backward_weight")]
-    assert [module for _, module in backward] == ["5", "4", "2", "0"]
-    steps = [c.params["step"] for c in graph.calls if c.name.startswith("dropout")]
-    assert steps == [RandomStep(0), RandomStep(1), RandomStep(1), RandomStep(0)]
-    assert graph.random_draws == 2
-    first = graph.calls[0]
-    assert first.inputs[1] is not None
-    assert first.inputs[1].array is model[0].weight._array
-    assert first.inputs[1].tensor is model[0].weight
-    assert first.inputs[0] is graph.inputs[0]
-    assert first.params == {"activation": "identity", "precision": None}
-
-
-def test_batch_norm_updates_its_buffers_and_counts() -> None:
-    model = mlp(nn.BatchNorm1d(12))
-    graph = capture_training(model, nn.CrossEntropyLoss(), [X8], [CLASS])
-    (call,) = (c for c in graph.calls if c.name == "batch_norm")
-    assert [v.name for v in call.updates] == ["1.running_mean", "1.running_var"]
-    assert call.updates == call.inputs[3:]
-    assert [(t is model[1].num_batches_tracked, n) for t, n in graph.counters] == [(True, 1)]
-
-
-def test_lengths_and_numbers_that_follow_the_batch() -> None:
-    def loss(out: Any, y: Any) -> Any:
-        return (out - y).reshape(-1).sum() / (2 * out.shape[0]) + out.sum() * (0.5 / len(out))
-
-    graph = capture_training(mlp(), loss, [X8], [Y3])
-    scalars = {v.scalar for c in graph.calls for v in c.inputs if v is not None and v.scalar}
-    assert scalars == {BatchScalar(2), BatchScalar(0.5, -1)}
-    inverse = capture_training(mlp(), lambda out, y: out.sum() * (1 / y.numel()), [X8], [Y3])
-    found = [v.scalar for c in inverse.calls for v in c.inputs if v is not None and v.scalar]
-    assert set(found) == {BatchScalar(1, -1, 3)}
-    assert found[0].value(5) == 1 / 15
-    assert {v.shape for c in graph.calls for v in c.outputs if v is not None} >= {(-3,), (-1, 3)}
-    assert (BatchScalar(2).value(7), BatchScalar(0.5, -1).value(4)) == (14, 0.125)

@@ -1,15 +1,19 @@
-"""A steady compiled step asks for no memory: calls of malloc and its kin are counted."""
+"""A steady compiled step asks for no memory: calls of malloc and what Python keeps are counted."""
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
+
+from compiled_steps import good_step
 
 SOURCE = Path(__file__).parent / "count_allocations.c"
 
@@ -74,3 +78,21 @@ def test_steady_step_calls_no_allocator(library: Path, threads: int) -> None:
     bare, array, step = map(int, found.stdout.split())
     assert array >= bare + 500, "the library does not count"
     assert step <= bare, f"{step} allocations in 500 steps, {bare} in 500 bare calls"
+
+
+def test_steady_steps_allocate_nothing_that_stays() -> None:
+    step, _, x, y = good_step()
+    for _ in range(10):
+        step(x, y)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        step(x, y)
+        before = tracemalloc.take_snapshot()
+        for _ in range(200):
+            step(x, y)
+        after = tracemalloc.take_snapshot()
+    finally:
+        tracemalloc.stop()
+    grown = sum(max(0, s.size_diff) for s in after.compare_to(before, "filename"))
+    assert grown < 4096, f"{grown} bytes remain of 200 steps"

@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 
 import mlpeak
-from capture_cases import CLASS, X8, Y3, Gate, mlp
-from compiled_steps import check_steps, data_for
+from capture_cases import (
+    ACTIVATIONS,
+    CLASS,
+    LOSSES,
+    MODELS,
+    USER_LOSSES,
+    X8,
+    Y3,
+    Categories,
+    Gate,
+    TwoHeads,
+    data_for,
+    mlp,
+)
+from compiled_steps import check_steps
 from mlpeak import nn
 from mlpeak.compiler import Spec
 from mlpeak.nn import functional as F
-from test_capture import ACTIVATIONS, LOSSES, MODELS, USER_LOSSES, Categories, TwoHeads
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["fp32", "fp64"])
 

@@ -1,0 +1,169 @@
+"""What changes between two compiled steps is noticed."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import mlpeak
+from compiled_steps import SIZES, bits, eager_step, network, samples, state_bits
+from mlpeak import nn, optim
+from mlpeak.optim.optimizer import Optimizer
+
+
+def test_replaced_parameter_starts_its_own_average_and_sum() -> None:
+    sizes = (4, 3)
+    model = network(sizes)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optimizer, accumulate=2, ema=0.5)
+    x, y = samples(sizes, 8)
+    step(x, y)
+    step(x, y)
+    ids = set()
+    for t in range(20):  # a tensor that is gone leaves its id to the next of its size
+        new = nn.Parameter(mlpeak.from_numpy(np.full((3, 4), t, np.float32)))
+        assert id(new) not in ids, "an average is kept by an id that is free again"
+        ids.add(id(new))
+        model[0].weight = new
+        optimizer.param_groups[0]["params"] = list(model.parameters())
+        optimizer.state.clear()
+        del new
+        gc.collect()
+        step(x, y)
+        step(x, y)
+        now = model[0].weight._array
+        found = step.ema_state_dict()["0.weight"]._array
+        np.testing.assert_allclose(found, 0.5 * t + 0.5 * now, rtol=1e-6, atol=1e-6)
+
+
+def changed(what: Callable[[nn.Sequential, Optimizer], None]) -> None:
+    """Train three steps, change something, train three more: compiled as eagerly."""
+    sizes, loss = SIZES["edges"], nn.CrossEntropyLoss()
+    x, y = samples(sizes, 30)
+    pairs = []
+    for _ in range(2):
+        mlpeak.manual_seed(1)
+        model = network(sizes)
+        model.insert(1, nn.Dropout(0.3))
+        pairs.append((model, optim.Adam(model.parameters(), lr=0.01)))
+    (model, optimizer), (eager, other) = pairs
+    step = mlpeak.compile(model, loss, optimizer)
+    generator = mlpeak.get_rng_state()
+    for t in range(6):
+        if t == 3:
+            what(model, optimizer)
+        step(x, y)
+    mlpeak.set_rng_state(generator)
+    for t in range(6):
+        if t == 3:
+            what(eager, other)
+        eager_step(eager, loss, other, x, y)
+    assert bits(model) == bits(eager)
+    assert state_bits(optimizer) == state_bits(other)
+
+
+def _freeze(model: nn.Sequential, optimizer: Optimizer) -> None:
+    for p in model[0].parameters():
+        p.requires_grad_(False)
+
+
+def _fill(model: nn.Sequential, optimizer: Optimizer) -> None:
+    nn.init.ones_(model[0].weight)
+
+
+def _through_data(model: nn.Sequential, optimizer: Optimizer) -> None:
+    model[0].weight.data.mul_(0.5)
+
+
+def _load(model: nn.Sequential, optimizer: Optimizer) -> None:
+    other = copy.deepcopy(model)
+    nn.init.constant_(other[0].weight, 0.1)
+    model.load_state_dict(other.state_dict())
+
+
+def _rate(model: nn.Sequential, optimizer: Optimizer) -> None:
+    optimizer.param_groups[0]["lr"] = 0.1
+
+
+def _schedule(model: nn.Sequential, optimizer: Optimizer) -> None:
+    optim.lr_scheduler.StepLR(optimizer, 1, 0.5).step()
+
+
+def _evaluate(model: nn.Sequential, optimizer: Optimizer) -> None:
+    model.eval()
+
+
+def _dropout(model: nn.Sequential, optimizer: Optimizer) -> None:
+    model[1].p = 0.6
+
+
+def _replace(model: nn.Sequential, optimizer: Optimizer) -> None:
+    model[2] = nn.ReLU()
+
+
+def _restore(model: nn.Sequential, optimizer: Optimizer) -> None:
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    optimizer.state[model[0].weight]["step"] = 7
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize(
+    "what",
+    [
+        _freeze,
+        _fill,
+        _through_data,
+        _load,
+        _rate,
+        _schedule,
+        _evaluate,
+        _dropout,
+        _replace,
+        _restore,
+    ],
+)
+def test_change_between_steps_is_seen(what: Callable[[nn.Sequential, Optimizer], None]) -> None:
+    changed(what)
+
+
+def test_two_steps_on_one_model_see_each_other() -> None:
+    sizes = SIZES["edges"]
+    x, y = samples(sizes, 30)
+    model, eager = network(sizes), network(sizes)
+    optimizer, other = (optim.SGD(m.parameters(), lr=0.1) for m in (model, eager))
+    loss = nn.CrossEntropyLoss()
+    steps = [mlpeak.compile(model, loss, optimizer) for _ in range(2)]
+    run = mlpeak.compile(model)
+    for t in range(6):
+        steps[t % 2](x, y)
+        eager_step(eager, loss, other, x, y)
+        assert run(x).tobytes() == eager(mlpeak.from_numpy(x))._array.tobytes(), f"step {t}"
+    assert bits(model) == bits(eager)
+
+
+def test_saved_graph_notices_a_compiled_step() -> None:
+    sizes = SIZES["edges"]
+    x, y = samples(sizes, 8)
+    model = network(sizes)
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    step(x, y)
+    inputs = mlpeak.from_numpy(x).requires_grad_()
+    total = model(inputs).sum()
+    step(x, y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()
+
+
+def test_ignored_classes_change_the_mean() -> None:
+    sizes, loss = SIZES["edges"], nn.CrossEntropyLoss(ignore_index=3)
+    x, y = samples(sizes, 30)
+    model, eager = network(sizes), network(sizes)
+    optimizer, other = (optim.Adam(m.parameters()) for m in (model, eager))
+    step = mlpeak.compile(model, loss, optimizer)
+    for targets in (np.where(y == 3, 2, y), y, np.where(y == 3, 2, y)):
+        assert step(x, targets) == eager_step(eager, loss, other, x, targets)
+    assert bits(model) == bits(eager)

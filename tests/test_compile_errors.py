@@ -1,0 +1,96 @@
+"""What a compiled step refuses, in which words; nothing is changed by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mlpeak
+from compiled_steps import bits, good_step
+from mlpeak import nn, optim
+
+WRONG: dict[str, tuple[Callable[[Any, Any], tuple[Any, ...]], type[Exception], str]] = {
+    "class beyond": (lambda x, y: (x, y + 3), ValueError, r"expected integers in \[0, 3\)"),
+    "class negative": (lambda x, y: (x, y - 5), ValueError, r"y holds -"),
+    "fewer targets": (lambda x, y: (x, y[:-1]), ValueError, "y has 9 samples; expected 10"),
+    "no samples": (lambda x, y: (x[:0], y[:0]), ValueError, "no samples"),
+    "columns": (lambda x, y: (x[:, :5], y), ValueError, "5"),
+    "complex": (lambda x, y: (x.astype(complex), y), TypeError, "complex128"),
+    "text": (lambda x, y: (np.array(["a"] * 10), y), TypeError, "<U1"),
+    "number": (lambda x, y: (1.0, y), ValueError, r"shape \(\)"),
+    "two inputs": (lambda x, y: ((x, x), y), TypeError, "positional argument"),
+    "weights of a matrix": (lambda x, y: (x, y, x), ValueError, "sample_weight has shape"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("warm", [False, True], ids=["first", "later"])
+def test_wrong_input_is_refused_and_changes_nothing(name: str, warm: bool) -> None:
+    make, error, text = WRONG[name]
+    step, model, x, y = good_step()
+    if warm:
+        step(x, y)
+    before = bits(model)
+    with pytest.raises(error, match=text):
+        step(*make(x, y))
+    assert bits(model) == before
+
+
+def test_arguments_of_compile_are_checked() -> None:
+    model = nn.Linear(2, 1)
+    loss, optimizer = nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1)
+    anything: Any = mlpeak.compile
+    with pytest.raises(TypeError, match=r"model is int; expected an nn\.Module"):
+        anything(3)
+    with pytest.raises(TypeError, match="optimizer is missing"):
+        anything(model, loss)
+    with pytest.raises(TypeError, match="optimizer is str"):
+        anything(model, loss, "adam")
+    for name, value in {"clip_norm": -1, "accumulate": 0, "ema": 1.5, "precision": "fp8"}.items():
+        with pytest.raises(ValueError, match=f"compile: {name} is"):
+            anything(model, loss, optimizer, **{name: value})
+
+
+def test_branch_on_data_names_the_module_and_the_eager_way() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(2, 1)
+
+        def forward(self, x: Any) -> Any:
+            y = self.inner(x)
+            return y if float(y.sum().item()) > 0 else -y
+
+    model = Branching()
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(mlpeak.CompileError, match=r"(?s)Branching.*loss\.backward"):
+        step(np.ones((3, 2), np.float32), np.ones((3, 1), np.float32))
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_errors_name_what_was_called(warm: bool) -> None:
+    mlpeak.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(3, 2), nn.Flatten())
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    run = mlpeak.compile(model)
+    x, y = np.zeros((4, 1), np.int64), np.zeros(4, np.int64)
+    if warm:
+        step(x, y)
+        run(x)
+    calls: dict[str, Callable[[Any], Any]] = {
+        "step: x": lambda wrong: step(wrong, y),
+        "fit: X": lambda wrong: step.fit(wrong, y, epochs=1, batch_size=2),
+        "run: x": run,
+        "predict: X": run.predict,
+    }
+    wrongs = [(x + 3, "holds 3"), (x[:0], "has"), (x[0, 0], "has shape"), (x + 1j, "has dtype")]
+    for start, call in calls.items():
+        for wrong, text in wrongs:
+            with pytest.raises((TypeError, ValueError)) as raised:
+                call(wrong)
+            message = str(raised.value)
+            # what differs from the others is named: y, where x has no samples
+            assert message.startswith((f"{start} {text}", f"{start[:-1]}y has 4 samples")), message

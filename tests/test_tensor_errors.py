@@ -1,0 +1,86 @@
+"""What tensors refuse, in which words; nothing is written by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mlpeak
+from mlpeak import from_numpy, tensor
+
+
+def test_a_failed_inplace_operation_writes_nothing() -> None:
+    x = mlpeak.ones(3)
+    for change in (
+        lambda: x.add_(mlpeak.ones(2, 3)),
+        lambda: x.add_(mlpeak.ones(2)),
+        lambda: x.__setitem__(slice(None), mlpeak.ones(2)),
+        lambda: x.__setitem__(5, 1),
+        lambda: mlpeak.arange(3).add_(1.5),
+        lambda: mlpeak.arange(3).div_(2),
+        lambda: mlpeak.zeros(1).expand(3).add_(1),
+    ):
+        with pytest.raises((RuntimeError, IndexError, ValueError)):
+            change()
+    assert x.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: tensor(["a"]), TypeError, "expected numbers"),
+        (lambda: tensor([1j]), TypeError, "expected numbers"),
+        (lambda: tensor([1], dtype=np.complex64), TypeError, "dtype is complex64"),
+        (lambda: from_numpy([1.0]), TypeError, "expected a numpy.ndarray"),
+        (lambda: from_numpy(np.zeros(2, np.float16)), TypeError, "dtype is float16"),
+        (lambda: mlpeak.zeros(2, device="cuda"), ValueError, "runs on 'cpu' only"),
+        (lambda: mlpeak.zeros(2).to("cuda:0"), ValueError, "cuda:0"),
+        (lambda: mlpeak.zeros(-1), RuntimeError, "negative"),
+        (lambda: mlpeak.zeros("a"), TypeError, "expected integers"),
+        (lambda: mlpeak.arange(0, 5, -1), RuntimeError, "step sign"),
+        (lambda: mlpeak.arange(0, 5, 0), RuntimeError, "nonzero"),
+        (lambda: tensor([1], requires_grad=True), RuntimeError, "floating point"),
+        (lambda: mlpeak.ones(2) + "a", TypeError, "operand is str"),
+        (lambda: mlpeak.ones(2) + mlpeak.ones(3), RuntimeError, "do not broadcast"),
+        (lambda: mlpeak.ones(2, 3) @ mlpeak.ones(2, 3), RuntimeError, "cannot be multiplied"),
+        (lambda: mlpeak.ones(2) @ mlpeak.ones(2).double(), RuntimeError, "same dtype"),
+        (lambda: mlpeak.ones(2, 3).reshape(4), RuntimeError, "invalid for input of size 6"),
+        (lambda: mlpeak.ones(2, 3).reshape(-1, -1), RuntimeError, "only one dimension"),
+        (lambda: mlpeak.ones(2, 3).T.view(6), RuntimeError, "view size is not compatible"),
+        (lambda: mlpeak.ones(2, 3).sum(2), IndexError, "Dimension out of range"),
+        (lambda: mlpeak.ones(2, 3).sum((0, 0)), RuntimeError, "multiple times"),
+        (lambda: mlpeak.ones(2, 3).permute(0, 0), RuntimeError, "permute"),
+        (lambda: mlpeak.ones(2, 3).expand(3, 3), RuntimeError, "must match the existing size"),
+        (lambda: mlpeak.ones(2, 3, 4).t(), RuntimeError, "<= 2 dimensions"),
+        (lambda: mlpeak.arange(3).mean(), RuntimeError, "mean"),
+        (lambda: mlpeak.ones(0).max(), RuntimeError, "no extremum"),
+        (lambda: mlpeak.ones(0).argmax(), RuntimeError, "no extremum"),
+        (lambda: mlpeak.ones(2)[2], IndexError, "out of bounds"),
+        (lambda: mlpeak.ones(2)[[0, 2]], IndexError, "out of bounds"),
+        (lambda: mlpeak.ones(2)[[-3]], IndexError, "out of bounds"),
+        (lambda: mlpeak.ones(2)[0, 0], IndexError, "too many indices"),
+        (lambda: mlpeak.ones(2)[1.0], TypeError, "valid indices"),
+        (lambda: mlpeak.ones(2)[mlpeak.ones(1)], IndexError, "must be long"),
+        (lambda: mlpeak.ones(2)[mlpeak.ones(3) > 0], IndexError, "shape of the mask"),
+        (lambda: mlpeak.ones(2).gather(0, tensor([2])), RuntimeError, "out of bounds"),
+        (lambda: mlpeak.ones(2).gather(0, tensor([[0]])), RuntimeError, "same number of dim"),
+        (lambda: mlpeak.ones(2).gather(0, tensor([0.0])), RuntimeError, "int64"),
+        (lambda: mlpeak.cat([]), RuntimeError, "non-empty"),
+        (lambda: mlpeak.cat([mlpeak.ones(2, 3), mlpeak.ones(3, 2)]), RuntimeError, "must match"),
+        (lambda: mlpeak.stack([mlpeak.ones(2), mlpeak.ones(3)]), RuntimeError, "equal size"),
+        (lambda: mlpeak.ones(5).split([1, 2]), RuntimeError, "sum exactly to 5"),
+        (lambda: mlpeak.ones(5).chunk(0), RuntimeError, "greater than 0"),
+        (lambda: mlpeak.arange(3) // 0, RuntimeError, "ZeroDivisionError"),
+        (lambda: mlpeak.arange(3) ** -1, RuntimeError, "negative integer powers"),
+        (lambda: mlpeak.ones(3) & 1, TypeError, "expected integers"),
+        (lambda: -(mlpeak.ones(3) > 0), RuntimeError, "logical_not"),
+        (lambda: mlpeak.randint(3, 3, (2,)), RuntimeError, "less than"),
+        (lambda: mlpeak.ones(3).clamp(), ValueError, "at least one bound"),
+        (lambda: mlpeak.ones(3).topk(4), RuntimeError, "out of range"),
+    ],
+)
+def test_wrong_input_is_refused_in_words(call: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
