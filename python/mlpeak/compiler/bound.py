@@ -10,10 +10,12 @@ import numpy as np
 from mlpeak import _core, _random
 from mlpeak._tensor import Tensor
 from mlpeak._types import Array
+from mlpeak.compiler.assemble import assemble
 from mlpeak.compiler.capture import capture_forward, capture_training
 from mlpeak.compiler.fingerprint import fingerprint, same
+from mlpeak.compiler.gradients import Update
 from mlpeak.compiler.graph import Graph, Spec, Value
-from mlpeak.compiler.lower import Lowering, Update
+from mlpeak.compiler.lower import Lowering
 from mlpeak.compiler.updates import Updates, rule_of
 from mlpeak.nn.module import Module
 from mlpeak.optim.optimizer import Optimizer
@@ -74,7 +76,7 @@ class Bound:
         accumulate: int,
     ) -> None:
         self.graph: Graph = low.graph
-        self.program = low.build()
+        self.program = assemble(low)
         self.dtype, self.ignored = low.dtype, low.ignored
         self.updates = updates
         self._low = low

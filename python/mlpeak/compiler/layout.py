@@ -22,6 +22,7 @@ __all__ = [
     "Length",
     "Place",
     "Spread",
+    "Weight",
     "columns_of",
     "contiguous",
     "has_batch",
@@ -105,6 +106,18 @@ class Home:
 
 #: The operand that is left out.
 NOWHERE = Home(False, 0)
+
+
+@dataclass
+class Weight:
+    """A parameter that linear layers use, and which packed copies of it are needed."""
+
+    home: Home
+    out: int
+    into: int
+    forward: bool = False
+    backward: bool = False
+    number: int = -1
 
 
 @dataclass(frozen=True)

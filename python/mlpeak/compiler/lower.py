@@ -16,23 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from mlpeak import _core
 from mlpeak._tensor import Tensor
 from mlpeak._types import Array
 from mlpeak.compiler.errors import EAGER, CompileError
+from mlpeak.compiler.gradients import EmitGradient, Update
 from mlpeak.compiler.graph import Call, Graph, Value
 from mlpeak.compiler.layout import (
     NOWHERE,
     Home,
     Place,
+    Weight,
     columns_of,
     has_batch,
     is_rows,
-    padded_ld,
 )
-from mlpeak.compiler.maps import map_copy, map_value
+from mlpeak.compiler.maps import map_value
 
-__all__ = ["Lowering", "Update"]
+__all__ = ["Lowering"]
 
 #: The calls that read rows which are apart.
 AWARE = frozenset(
@@ -45,38 +45,6 @@ AWARE = frozenset(
 )  # fmt: skip
 
 Emit = Callable[[Any], None]
-EmitGradient = Callable[[int, Home, "Update | None"], None]
-
-
-@dataclass
-class Update:
-    """What the optimizer does with the gradient of one parameter.
-
-    Attributes
-    ----------
-    tensor : Tensor
-        The parameter.
-    group : int
-        Number of the native group whose numbers are used.
-    states : list of ndarray or None
-        The state arrays, in the native update's order.
-    """
-
-    tensor: Tensor
-    group: int
-    states: list[Array | None]
-
-
-@dataclass
-class _Weight:
-    """A parameter that linear layers use, and which packed copies of it are needed."""
-
-    home: Home
-    out: int
-    into: int
-    forward: bool = False
-    backward: bool = False
-    number: int = -1
 
 
 @dataclass
@@ -124,7 +92,7 @@ class Lowering:
         self.arrays: list[tuple[Home, Array]] = []
         self.tensors: dict[int, tuple[Tensor, Home]] = {}
         self.homes: list[Home] = []
-        self.weights: dict[int, _Weight] = {}
+        self.weights: dict[int, Weight] = {}
         self.emitted: list[tuple[int, Emit, int, int]] = []
         self.repeat = 1  # rows of a sample that what is emitted takes for rows of its own
         self.once = 0  # 1, 2: row instructions are emitted that run as a whole, on an array or rows
@@ -146,7 +114,7 @@ class Lowering:
         self.tensor_of = {value.id: tensor for tensor, value in self.graph.gradients}
         self.gradient_homes: dict[int, Home] = {}  # by parameter, of those in arrays
         self.state_homes: dict[int, list[Home]] = {}
-        self.spare_weights: list[_Weight] = []
+        self.spare_weights: list[Weight] = []
         self.divisors: dict[Any, Home] = {}
         self.users: dict[int, list[int]] = {}
         self.maker: dict[int, int] = {}
@@ -317,104 +285,20 @@ class Lowering:
             self.sources[value.id] = home, True
         return home
 
-    def weight(self, value: Value, call: Call) -> _Weight:
+    def home_of(self, tensor: Tensor) -> Home | None:
+        """Return the home of a parameter that some call has read."""
+        found = self.tensors.get(id(tensor))
+        return None if found is None else found[1]
+
+    def weight(self, value: Value, call: Call) -> Weight:
         """Return the weight of a linear layer."""
         if value.kind != "parameter" and value.kind != "buffer":
             raise self.error(call, "has a weight that is computed")
         found = self.weights.get(value.id)
         if found is None:
             out, into = value.shape
-            found = self.weights[value.id] = _Weight(self.array(value, call), out, into)
+            found = self.weights[value.id] = Weight(self.array(value, call), out, into)
         return found
-
-    # ---- gradients and updates ----
-
-    def weight_of_gradient(self, gradient: Value) -> _Weight:
-        """Return the weight whose gradient this is, or a form without packed copies."""
-        tensor = self.tensor_of.get(gradient.id)
-        for value_id, weight in self.weights.items():
-            if tensor is not None and self.places[value_id].home is self.home_of(tensor):
-                return weight
-        out, into = gradient.shape
-        self.spare_weights.append(_Weight(NOWHERE, out, into))
-        return self.spare_weights[-1]
-
-    def home_of(self, tensor: Tensor) -> Home | None:
-        """Return the home of a parameter that some call has read."""
-        found = self.tensors.get(id(tensor))
-        return None if found is None else found[1]
-
-    def update_of(self, gradient: Value) -> Update | None:
-        """Return what the optimizer does with a gradient."""
-        tensor = self.tensor_of.get(gradient.id)
-        return next((u for u in self.updates if u.tensor is tensor), None)
-
-    def updates_at_once(self, gradient: Value) -> bool:
-        """Whether what makes a gradient can apply it: nobody else reads it."""
-        alone = not self.users.get(gradient.id) and self.wanted.get(gradient.id) == 1
-        return alone and not self.update_once and self.update_of(gradient) is not None
-
-    def gradient(self, value: Value, stage: int, emit: EmitGradient) -> None:
-        """Emit what makes a gradient: later with the update in it, or now into an array."""
-        if self.updates_at_once(value):
-            self.pending.append((value, stage, emit, self.repeat))
-            return
-        emit(stage, self.result(value, stage), None)
-
-    def settle_gradients(self) -> None:
-        """Give each gradient in an array a home that no update changes before it is used.
-
-        A gradient may be another parameter, or be shared by two; what scales it in place needs it
-        for itself.
-        """
-        waiting = {id(value) for value, *_ in self.pending}
-        taken = [home for _, home in self.tensors.values()]
-        for tensor, value in self.graph.gradients:
-            if id(value) in waiting or not any(u.tensor is tensor for u in self.updates):
-                continue
-            call = self.graph.calls[-1]
-            home = self.array(value, call)
-            fixed = self.update_once and (home.early or home.constant)
-            if fixed or any(home is other for other in taken):
-                home = map_copy(self, call, value)
-            if self.update_once:
-                taken.append(home)
-            self.gradient_homes[id(tensor)] = home
-
-    def states(self, update: Update) -> list[Home]:
-        """Return the homes of a parameter's state arrays."""
-        homes = self.state_homes.get(id(update.tensor))
-        if homes is None:
-            homes = []
-            for array in update.states:
-                if array is None:
-                    homes.append(NOWHERE)
-                    continue
-                homes.append(self.new_home(False, array.size, 0))
-                self.arrays.append((homes[-1], array))
-            self.state_homes[id(update.tensor)] = homes
-        return homes
-
-    def destination(self, update: Update | None) -> tuple[int, int, list[int]]:
-        """Return an update's group, parameter and states as the program numbers them."""
-        if update is None:
-            return -1, -1, []
-        _, home = self.tensors[id(update.tensor)]
-        return update.group, home.number, [h.number for h in self.state_homes[id(update.tensor)]]
-
-    def update_array(self, gradient: Home, update: Update) -> None:
-        """Emit the update of a parameter from a gradient in an array."""
-        home = self.home_of(update.tensor)
-        if home is None:
-            return
-        self.states(update)
-        stage = self.update_stage(home, gradient.stage)
-        states = self.state_homes[id(update.tensor)]
-        size = update.tensor.numel()
-        self.whole(stage, (gradient,), "update", gradient, update.group, home, states, size)
-        for weight in self.weights.values():
-            if weight.home is home:
-                self.whole(stage + 1, (), "pack", weight)
 
     # ---- instructions ----
 
@@ -481,7 +365,6 @@ class Lowering:
             for value in self.graph.outputs:
                 if value is not None and self.graph.loss is None:
                     self.standard(value, last)
-        self.settle_gradients()
         finish(self)
         graph = self.graph
         for value in (*graph.inputs, *graph.targets, graph.sample_weight):
@@ -504,51 +387,9 @@ class Lowering:
             if sum(n < 0 for n in value.shape) > 1:
                 raise self.error(call, f"has a result of shape {value.shape}: the batch size twice")
 
-    def build(self) -> Any:
-        """Return the native program."""
-        for first, second in self.tied:
-            first.adjacent = second.adjacent = first.adjacent or second.adjacent
-        program = _core.Program(self.dtype.name)
-        size = self.dtype.itemsize
-        for home in self.homes:
-            if home.rows:
-                ld = home.columns if home.adjacent else padded_ld(home.columns, size)
-                home.number = program.add_rows(home.columns, ld)
-            elif home.early:
-                home.number = program.add_early(home.columns)
-            else:
-                home.number = program.add_array(home.columns)
-        for home in self.integers.values():
-            home.number = program.add_integers(home.columns)
-        program.set_least_batch(self.least_batch)
-        for home, array in self.arrays:
-            program.set_array(home.number, array)
-        for weight in (*self.weights.values(), *self.spare_weights):
-            weight.number = program.weight(
-                weight.home.number,
-                weight.out,
-                weight.into,
-                weight.forward,
-                weight.backward,
-                self.precision,
-            )
-        for emit in self.prelude:
-            emit(program)
-        for _, emit, repeat, once in sorted(self.emitted, key=lambda item: item[0]):
-            program.set_repeat(repeat)
-            program.set_once(once)
-            emit(program)
-        program.set_repeat(1)
-        program.set_once(0)
-        if self.first_update_stage is not None:
-            program.set_update_stage(self.first_update_stage)
-        if self.graph.loss is not None:
-            program.set_loss(self.loss.number)
-        return program
-
 
 def _numbered(arg: Any) -> Any:
     """Return what the program calls a home, a weight, or a list of homes; other things as is."""
-    if isinstance(arg, (Home, _Weight)):
+    if isinstance(arg, (Home, Weight)):
         return arg.number
     return [_numbered(item) for item in arg] if isinstance(arg, list) else arg

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlpeak.compiler import rules_updates
+from mlpeak.compiler import gradients, rules_updates
 from mlpeak.compiler.along import emit_along, emit_product
 from mlpeak.compiler.graph import Call, RandomStep, Value
 from mlpeak.compiler.layout import NOWHERE, Home, is_rows
-from mlpeak.compiler.lower import Lowering, Update
+from mlpeak.compiler.lower import Lowering
 from mlpeak.compiler.maps import map_value
 from mlpeak.ops.activations import ACTIVATIONS
 
@@ -171,9 +171,9 @@ def _linear_backward_weight(low: Lowering, call: Call) -> None:
         emit_product(low, call, g, x, gw, transpose_a=True)
         return
     grad, source = low.rows(g, call, adjacent=False), low.rows(x, call, adjacent=False)
-    weight = low.weight_of_gradient(gw)
+    weight = gradients.weight_of(low, gw)
 
-    def emit(stage: int, gradient: Home, update: Update | None) -> None:
+    def emit(stage: int, gradient: Home, update: gradients.Update | None) -> None:
         low.emit_whole(
             stage,
             (grad, source),
@@ -183,11 +183,11 @@ def _linear_backward_weight(low: Lowering, call: Call) -> None:
                 grad.number,
                 source.number,
                 gradient.number,
-                *low.destination(update),
+                *gradients.destination(low, update),
             ),
         )
 
-    low.gradient(gw, low.stage_of(grad, source), emit)
+    gradients.emit_gradient(low, gw, low.stage_of(grad, source), emit)
 
 
 @rule("linear_backward_bias")
@@ -201,16 +201,16 @@ def _linear_backward_bias(low: Lowering, call: Call) -> None:
         return
     grad = low.rows(g, call, adjacent=False)
 
-    def emit(stage: int, gradient: Home, update: Update | None) -> None:
+    def emit(stage: int, gradient: Home, update: gradients.Update | None) -> None:
         low.emit_whole(
             stage,
             (grad,),
             lambda p: p.linear_backward_bias(
-                stage, grad.number, gradient.number, *low.destination(update)
+                stage, grad.number, gradient.number, *gradients.destination(low, update)
             ),
         )
 
-    low.gradient(gb, low.stage_of(grad), emit)
+    gradients.emit_gradient(low, gb, low.stage_of(grad), emit)
 
 
 # Activations and dropout.
@@ -274,6 +274,7 @@ def _dropout(low: Lowering, call: Call) -> None:
 
 def finish(low: Lowering) -> None:
     """Emit the updates: those that a gradient's own instruction does, then those of arrays."""
+    gradients.settle(low)
     if low.update_once:
         rules_updates.finish(low)
         return
@@ -281,7 +282,7 @@ def finish(low: Lowering) -> None:
     for value, stage, emit, repeat in low.pending:
         update = updates[id(low.tensor_of[value.id])]
         _, home = low.tensors[id(update.tensor)]
-        low.states(update)
+        gradients.states_of(low, update)
         low.repeat = repeat
         emit(low.update_stage(home, stage), NOWHERE, update)
         low.repeat = 1
@@ -290,5 +291,5 @@ def finish(low: Lowering) -> None:
         remaining = updates.get(id(tensor))
         if remaining is None:
             continue
-        low.update_array(low.gradient_homes[id(tensor)], remaining)
+        gradients.update_array(low, low.gradient_homes[id(tensor)], remaining)
     rules_updates.average(low)

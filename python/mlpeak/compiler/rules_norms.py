@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlpeak.compiler import gradients
 from mlpeak.compiler.graph import Call, Value
 from mlpeak.compiler.layout import NOWHERE, Home
-from mlpeak.compiler.lower import Lowering, Update
+from mlpeak.compiler.lower import Lowering
 from mlpeak.compiler.rules import rule
 
 
@@ -84,9 +85,9 @@ def _row_norm_backward(low: Lowering, call: Call) -> None:
     values = [v for v in call.outputs[1:] if v is not None and _needed(low, v)]
     if not values:
         return
-    homes: dict[int, tuple[Home, Update | None]] = {}
+    homes: dict[int, tuple[Home, gradients.Update | None]] = {}
 
-    def emit(stage: int, gradient: Home, update: Update | None) -> None:
+    def emit(stage: int, gradient: Home, update: gradients.Update | None) -> None:
         for _, other in homes.values():
             if other is not None:
                 stage = low.update_stage(low.tensors[id(other.tensor)][1], stage)
@@ -99,11 +100,11 @@ def _row_norm_backward(low: Lowering, call: Call) -> None:
             ),
         )  # fmt: skip
 
-    if all(low.updates_at_once(value) for value in values):
+    if all(gradients.updates_at_once(low, value) for value in values):
         for number, value in enumerate(values):
-            homes[value.id] = NOWHERE, low.update_of(value)
+            homes[value.id] = NOWHERE, gradients.update_of(low, value)
             # the first one's instruction is that of both
-            low.gradient(value, stage, emit if number == 0 else lambda *_: None)
+            gradients.emit_gradient(low, value, stage, emit if number == 0 else lambda *_: None)
         return
     for value in values:
         homes[value.id] = low.result(value, stage), None
@@ -111,13 +112,13 @@ def _row_norm_backward(low: Lowering, call: Call) -> None:
 
 
 def _destination(
-    low: Lowering, value: Value | None, homes: dict[int, tuple[Home, Update | None]]
+    low: Lowering, value: Value | None, homes: dict[int, tuple[Home, gradients.Update | None]]
 ) -> tuple[int, int, int, list[int]]:
     """Return where a gradient goes as the program is told it."""
     if value is None or value.id not in homes:
         return -1, -1, -1, []
     home, update = homes[value.id]
-    return home.number, *low.destination(update)
+    return home.number, *gradients.destination(low, update)
 
 
 # Batch norm.

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlpeak._types import Array
+from mlpeak.compiler.gradients import Update, update_array
 from mlpeak.compiler.layout import Home
 
 if TYPE_CHECKING:
-    from mlpeak.compiler.lower import Lowering, Update
+    from mlpeak.compiler.lower import Lowering
 
 __all__ = ["average", "finish"]
 
@@ -37,7 +38,7 @@ def finish(low: Lowering) -> None:
         stage = _clip(low, [(home, u.tensor.numel()) for home, u in gradients], stage)
     for home, update in gradients:
         home.stage = stage
-        low.update_array(home, update)
+        update_array(low, home, update)
     average(low)
 
 
