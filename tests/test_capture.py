@@ -8,6 +8,7 @@ bit: the calls are the same, so there is no rounding to allow for.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -250,3 +251,38 @@ class TwoHeadsOfThree(nn.Module):
 
     def forward(self, x: mlpeak.Tensor) -> Any:
         return self.a(x), self.b(x.relu())
+
+
+def test_other_threads_may_draw_meanwhile() -> None:
+    model = nn.Sequential(nn.Linear(8, 12), nn.Dropout(0.5), nn.Linear(12, 3))
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            mlpeak.rand(3)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        draws = {capture_training(model, F.cross_entropy, [X8], [CLASS]).random_draws
+                 for _ in range(20)}  # fmt: skip
+    finally:
+        stop.set()
+        thread.join()
+    assert draws == {1}
+
+
+def test_draws_of_other_threads_are_not_taken_back() -> None:
+    drawn = []
+
+    class Waiting(nn.Module):
+        def forward(self, x: Any) -> Any:
+            thread = threading.Thread(target=lambda: drawn.append(mlpeak.rand(3)))
+            thread.start()
+            thread.join()
+            return x * 2
+
+    mlpeak.manual_seed(0)
+    capture_forward(Waiting(), [X8])
+    _, step = mlpeak.get_rng_state()
+    assert step == len(drawn) > 0

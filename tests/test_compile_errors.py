@@ -94,3 +94,74 @@ def test_errors_name_what_was_called(warm: bool) -> None:
             message = str(raised.value)
             # what differs from the others is named: y, where x has no samples
             assert message.startswith((f"{start} {text}", f"{start[:-1]}y has 4 samples")), message
+
+
+def adam_after_a_step() -> tuple[Any, nn.Linear, Any, Any]:
+    model = nn.Linear(4, 4)
+    optimizer = optim.Adam(model.parameters())
+    step = mlpeak.compile(model, nn.MSELoss(), optimizer, ema=0.9, accumulate=1)
+    x = np.ones((3, 4), np.float32)
+    step(x, x)
+    return step, model, optimizer, x
+
+
+def test_state_of_another_dtype_or_shape_is_refused() -> None:
+    step, model, _, x = adam_after_a_step()
+    model.double()
+    with pytest.raises(TypeError, match="exp_avg has dtype float32; expected float64 like param"):
+        step(x.astype(np.float64), x.astype(np.float64))
+    step, model, _, x = adam_after_a_step()
+    model.weight.data, model.bias.data = mlpeak.ones(6, 4), mlpeak.ones(6)
+    with pytest.raises(ValueError, match=r"exp_avg has shape .*; expected .* like param"):
+        step(x, np.ones((3, 6), np.float32))
+
+
+@pytest.mark.parametrize("options", [{"ema": 0.9}, {"accumulate": 2}], ids=str)
+def test_averages_and_sums_follow_a_changed_dtype(options: Any) -> None:
+    model = nn.Linear(64, 64)
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), **options)
+    x = np.ones((4, 64))
+    step(x.astype(np.float32), x.astype(np.float32))
+    model.double()
+    for _ in range(3):
+        assert np.isfinite(step(x, x))
+
+
+def test_parameters_that_cannot_be_written_or_lie_apart_are_refused() -> None:
+    x = np.ones((2, 3), np.float32)
+    fixed = np.ones((2, 3), np.float32)
+    fixed.flags.writeable = False
+    turned = np.ones((3, 2), np.float32).T
+    for array, text in ((fixed, "param is read-only"), (turned, "param is not C-contiguous")):
+        model = nn.Linear(3, 2)
+        model.weight.data = mlpeak.from_numpy(array)
+        step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+        with pytest.raises(ValueError, match=text):
+            step(x, np.ones((2, 2), np.float32))
+    with pytest.raises(mlpeak.CompileError, match=r"reads weight, .*p\.data\.contiguous"):
+        mlpeak.compile(model)(x)
+    model.weight.data = model.weight.data.contiguous()
+    assert mlpeak.compile(model)(x).shape == (2, 2)
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    model[1].running_mean.data = mlpeak.from_numpy(np.broadcast_to(np.float32(0), (2,)))
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises((ValueError, mlpeak.CompileError), match=r"running_mean"):
+        step(x, np.ones((2, 2), np.float32))
+
+
+def test_a_later_step_does_not_take_a_weight_for_a_target() -> None:
+    model = nn.Linear(3, 2)
+
+    def loss(o: Any, y: Any, z: Any = None, sample_weight: Any = None) -> Any:
+        each = ((o - y) ** 2).mean(1)
+        if sample_weight is not None:
+            return (each * sample_weight).mean()
+        return each.mean() if z is None else (each + z).mean()
+
+    step = mlpeak.compile(model, loss, optim.SGD(model.parameters(), lr=0.0))
+    x, y, z = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32), np.full(4, 3, np.float32)
+    added, weighted = step(x, (y, z)), step(x, y, z)
+    assert added == pytest.approx(weighted / 3 + 3, rel=1e-6)
+    assert [step(x, (y, z)), step(x, y, z)] == [added, weighted]
+    with pytest.raises(TypeError, match="positional argument"):
+        step((x, y), ())

@@ -64,6 +64,11 @@ class Step {
   void add_group(const py::dict& group, const std::string& rule, int64_t step, bool first) {
     groups_.emplace_back(group, rule, step, first);
   }
+  /// How many of the expected arrays `call` takes as x and as y; a weight may follow.
+  void set_arguments(size_t inputs, size_t targets) {
+    inputs_ = inputs;
+    targets_ = targets;
+  }
   void add_output(int value, bool rows, const std::vector<int64_t>& shape) {
     outputs_.push_back({value, rows, shape});
   }
@@ -107,7 +112,9 @@ class Step {
         if (count < kMost) found[count++] = PyTuple_GET_ITEM(h.ptr(), i);
     };
     append(x);
+    if (count != inputs_) return py::none();
     append(y);
+    if (count != inputs_ + targets_) return py::none();
     if (!sample_weight.is_none()) append(sample_weight);
     if (count != expected_.size()) return py::none();
     int64_t batch = -1;
@@ -309,6 +316,7 @@ class Step {
   uint32_t stream_;
   int64_t accumulate_, phase_ = 0, updates_ = 0;
   std::vector<Expected> expected_;
+  size_t inputs_ = 0, targets_ = 0;
   std::vector<Output> outputs_;
   std::vector<GroupOptions> groups_;
   std::vector<Watched> watched_;
@@ -334,6 +342,7 @@ void init_step(py::module_& m) {
       .def(py::init<py::object, py::list, py::object, int64_t, uint32_t, int64_t>(), "program"_a,
            "expected"_a, "generator"_a, "draws"_a, "stream"_a, "accumulate"_a)
       .def("add_group", &Step::add_group, "group"_a, "rule"_a, "step"_a, "first"_a)
+      .def("set_arguments", &Step::set_arguments, "inputs"_a, "targets"_a)
       .def("add_output", &Step::add_output, "value"_a, "rows"_a, "shape"_a)
       .def("watch", &Step::watch, "version"_a, "written"_a)
       .def("add_counter", &Step::add_counter, "counter"_a, "increment"_a)

@@ -100,7 +100,8 @@ class Program {
   /// Where the rows of a value come from in the next run, and of an integer value.
   void set_source(int value, const Source& source);
   void set_integer_source(int value, const Source& source);
-  /// Results that the caller reads: rows of `value` are written to `out` (samples, columns).
+  /// Results that the caller reads: rows of `value` are written to `out` (samples, columns), an
+  /// array as it is after the last step.
   void set_result(int value, T* out);
 
   /// Runs the steps; returns how many were completed. Allocates only if memory for this batch size

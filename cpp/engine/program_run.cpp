@@ -218,7 +218,9 @@ void Program<T>::run_thread(Team& team, int thread) {
       const auto [begin, end] = plan.rows_of(thread);
       for (const auto& [value, out] : results_) {
         const Value& v = values_[size_t(value)];
-        for (int64_t r = begin; r < end; ++r)
+        if (!v.rows && thread == 0)
+          std::memcpy(out, values[size_t(value)], size_t(v.columns) * sizeof(T));
+        for (int64_t r = begin; v.rows && r < end; ++r)
           std::memcpy(out + (first + r) * v.columns, values[size_t(value)] + r * v.ld,
                       size_t(v.columns) * sizeof(T));
       }
@@ -284,6 +286,11 @@ void Program<T>::run_stretch(Team& team, int worth) {
   const int64_t first = team.completed;
   team.begin = first;
   team.end = worth > 1 ? std::min(team.steps, first + choice_.steps(predicted)) : team.steps;
+  // Without a barrier at a step's end, threads that share a smaller last step in another way would
+  // write rows that others still read: it is a stretch of its own.
+  const bool meet = !stages_.empty() && !stages_.back().whole.empty();
+  if (!meet && team.rest != team.batch && first + 1 < team.steps)
+    team.end = std::min(team.end, team.steps - 1);
   team.threads = choice_.team() ? worth : 1;
   Plan* const plans = team.threads > 1 ? plans_ : alone_;
   team.plans = plans;

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import operator
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 __all__ = [
@@ -80,7 +83,7 @@ class Generator:
     def seed(self) -> int:
         """Start again from a seed of the operating system, and return it."""
         self.manual_seed(int.from_bytes(os.urandom(8), "little"))
-        return self._seed
+        return self.initial_seed()
 
     def initial_seed(self) -> int:
         """Return the seed in use."""
@@ -119,7 +122,52 @@ class Generator:
         return f"Generator(seed={self._seed}, step={self._step})"
 
 
-default_generator: Final = Generator()
+_own = threading.local()  # generator: what stands in for the default one in a thread
+
+
+class _Default(Generator):
+    """The default generator: one for all threads, but for one that has its `stand_in`."""
+
+    __slots__ = ()
+
+    def manual_seed(self, seed: int) -> Generator:
+        own = self._stand_in()
+        super().manual_seed(seed) if own is None else own.manual_seed(seed)
+        return self
+
+    def initial_seed(self) -> int:
+        own = self._stand_in()
+        return super().initial_seed() if own is None else own.initial_seed()
+
+    def next(self) -> tuple[int, int]:
+        own = self._stand_in()
+        return super().next() if own is None else own.next()
+
+    def get_state(self) -> tuple[int, int]:
+        own = self._stand_in()
+        return super().get_state() if own is None else own.get_state()
+
+    def set_state(self, state: tuple[int, int]) -> Generator:
+        own = self._stand_in()
+        super().set_state(state) if own is None else own.set_state(state)
+        return self
+
+    @staticmethod
+    def _stand_in() -> Generator | None:
+        return getattr(_own, "generator", None)
+
+
+default_generator: Final[Generator] = _Default()
+
+
+@contextmanager
+def stand_in(generator: Generator) -> Iterator[None]:
+    """Let `generator` be the default one of this thread in the block."""
+    _own.generator = generator
+    try:
+        yield
+    finally:
+        _own.generator = None
 
 
 def manual_seed(seed: int) -> Generator:

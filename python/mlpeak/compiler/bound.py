@@ -15,6 +15,7 @@ from mlpeak.compiler.capture import capture_forward, capture_training
 from mlpeak.compiler.fingerprint import fingerprint, same
 from mlpeak.compiler.gradients import Update
 from mlpeak.compiler.graph import Graph, Spec, Value
+from mlpeak.compiler.layout import has_batch
 from mlpeak.compiler.lower import Lowering
 from mlpeak.compiler.updates import Updates, rule_of
 from mlpeak.nn.module import Module
@@ -93,21 +94,37 @@ class Bound:
             _random.DROPOUT,
             accumulate,
         )
+        self.step.set_arguments(len(graph.inputs), len(graph.targets))
         for slot in () if updates is None else updates.slots:
             self.step.add_group(slot.group, rule, slot.step, slot.first)
         written = set() if updates is None else {id(param) for param, _, _ in updates.members}
-        written |= {id(v.tensor) for call in graph.calls for v in call.updates}
+        for buffer in (v for call in graph.calls for v in call.updates):
+            assert buffer.tensor is not None
+            written.add(id(buffer.tensor))
+            if not buffer.tensor._array.flags.writeable:
+                raise ValueError(f"compile: {buffer.name} is read-only; expected one to write to")
         for tensor, _ in low.tensors.values():
             self.step.watch(tensor._version, id(tensor) in written)
         for tensor, increment in graph.counters:
             self.step.add_counter(tensor._array, increment)
             self.step.watch(tensor._version, True)
-        if graph.loss is None:
-            for value in graph.outputs:
-                assert value is not None
-                home, rows = low.places[value.id].home, bool(value.shape) and value.shape[0] < 0
-                shape = value.shape[1:] if rows else value.shape
-                self.step.add_output(home.number, rows, list(shape))
+        for home, value in zip(low.results, graph.outputs, strict=False):
+            assert value is not None
+            rows = has_batch(value.shape[:1])
+            shape = value.shape[1:] if rows else value.shape
+            self.step.add_output(home.number, rows, list(shape))
+
+    def totals(self) -> list[int]:
+        """Return which outputs of a forward pass are made from all samples of a batch together."""
+        made = {value.id for value in self.graph.inputs}
+        for call in self.graph.calls:
+            if any(value is not None and value.id in made for value in call.inputs):
+                made |= {value.id for value in call.outputs if value is not None}
+        return [
+            i
+            for i, value in enumerate(self.graph.outputs)
+            if value is not None and value.id in made and not has_batch(value.shape)
+        ]
 
     def is_current(self) -> bool:
         """Whether model, loss and optimizer are those the program was built from."""
@@ -121,6 +138,10 @@ class Bound:
         """Read the parameters again, and note that all is as it should be."""
         self.program.pack_weights()
         self.step.arm()
+
+
+def _fits(array: Array | None, param: Tensor) -> bool:
+    return array is not None and array.shape == param.shape and array.dtype == param.dtype
 
 
 def _some(value: Value | None) -> tuple[Value, ...]:
@@ -169,10 +190,12 @@ def bind_training(
     updates = Updates(optimizer, {id(tensor) for tensor, _ in graph.gradients})
     if options.ema is not None:
         for param, _, _ in updates.members:
-            options.averages.setdefault(param, param._array.copy())
+            if not _fits(options.averages.get(param), param):
+                options.averages[param] = param._array.copy()
     if options.accumulate > 1:
         for param, _, _ in updates.members:
-            options.sums.setdefault(param, np.zeros_like(param._array))
+            if not _fits(options.sums.get(param), param):
+                options.sums[param] = np.zeros_like(param._array)
     low = Lowering(
         graph,
         model_dtype(model),

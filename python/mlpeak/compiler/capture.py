@@ -181,8 +181,8 @@ def _run(setting: _Setting, batch: int, number: int, integer: int) -> _Run:
     recorder = run.recorder
     modules = [module for _, module in setting.modules()]
     members = list(setting.tensors())
-    with restored(modules, [tensor for _, _, tensor in members]):
-        _random.default_generator.set_state((recorder.seed, recorder.step))
+    generator = _random.Generator().set_state((recorder.seed, recorder.step))
+    with restored(modules, [t for _, _, t in members]), _random.stand_in(generator):
         before = [state_of(module)[1:] for module in modules]
         with patched(recorder, {id(module): name for name, module in setting.modules()}):
             counters = _adopt(recorder, members, number)

@@ -30,7 +30,7 @@ from mlpeak.compiler.layout import (
     has_batch,
     is_rows,
 )
-from mlpeak.compiler.maps import map_value
+from mlpeak.compiler.maps import map_copy, map_value
 
 __all__ = ["Lowering"]
 
@@ -98,6 +98,7 @@ class Lowering:
         self.once = 0  # 1, 2: row instructions are emitted that run as a whole, on an array or rows
         self.prelude: list[Emit] = []
         self.loss = NOWHERE
+        self.results: list[Home] = []  # of a forward pass's outputs
         self.updated: list[Home] = []  # buffers that the step changes
         self.integer_parts: dict[int, tuple[Value, int, int]] = {}  # source, first column, how many
         self.least_batch = 1  # samples that a step takes at least
@@ -160,10 +161,11 @@ class Lowering:
         before the steps.
         """
         rows = has_batch(value.shape)
+        several = rows and value.shape[0] < -1  # rows a sample, which are adjacent
         users = [self.graph.calls[n].name for n in self.users.get(value.id, [])]
         aware = value.id not in self.wanted and bool(users) and all(u in AWARE for u in users)
         ready = stage if rows and not whole else stage + 1
-        home = self.new_home(rows, columns_of(value.shape), ready, whole or not aware)
+        home = self.new_home(rows, columns_of(value.shape), ready, whole or several or not aware)
         home.early = stage < 0
         self.places[value.id] = Place(home)
         return home
@@ -213,6 +215,10 @@ class Lowering:
                 home = self.constant(value.array)
             else:
                 assert value.tensor is not None
+                if not (value.array.flags.c_contiguous and value.array.flags.aligned):
+                    raise self.error(call, f"reads {value.name}, whose elements do not lie in "
+                                     "memory in order (a transpose?); give it a copy that does: "
+                                     "p.data = p.data.contiguous()")  # fmt: skip
                 known = self.home_of(value.tensor)
                 home = self.new_home(False, columns_of(value.shape), 0) if known is None else known
                 if known is None:
@@ -358,19 +364,34 @@ class Lowering:
                 self.repeat = columns_of(first.shape[:-1])
             rule(self, call)
             self.repeat = 1
-        if self.graph.calls:
-            last = self.graph.calls[-1]
-            if self.graph.loss is not None:
-                self.loss = self.standard(self.graph.loss, last)
+        end = Call("the result", (), {}, ())
+        if self.graph.loss is not None:
+            self.loss = self.standard(self.graph.loss, end)
+        else:
             for value in self.graph.outputs:
-                if value is not None and self.graph.loss is None:
-                    self.standard(value, last)
+                assert value is not None
+                self.result_of(value, end)
         finish(self)
         graph = self.graph
         for value in (*graph.inputs, *graph.targets, graph.sample_weight):
             if value is not None and value.id not in self.sources:  # nothing reads it
-                home = self.integers.setdefault(value.id, Home(True, columns_of(value.shape)))
-                self.sources[value.id] = home, True
+                integer = value.dtype.kind != "f"
+                home = Home(True, columns_of(value.shape))
+                if integer:
+                    self.integers[value.id] = home
+                else:
+                    self.homes.append(home)
+                self.sources[value.id] = home, integer
+
+    def result_of(self, value: Value, end: Call) -> None:
+        """Give an output of a forward pass a home that no other output has."""
+        home = self.standard(value, end)
+        if home.early or home.constant:
+            home = map_copy(self, end, value)
+        elif home in self.results:
+            map_value(self, end, "copy", value, [(self.places[value.id], value.shape)])
+            home = self.places[value.id].home
+        self.results.append(home)
 
     def source(self, value: Value) -> tuple[Home, bool]:
         """Return where an array of the caller's goes, and whether as integers."""

@@ -107,7 +107,7 @@ def _spread(shape: Shape, view: View) -> Spread | None:
     columns = columns_of(shape[1:])
     if all(s == ZERO for s in strides[1:]) and offset == ZERO:
         if home.rows:
-            return Spread.ROWS if columns == home.columns else Spread.COLUMN
+            return Spread.ROWS if columns == home.columns == 1 else Spread.COLUMN
         return Spread.NUMBER
     usual = contiguous(shape)[1:]
     same = all(s == u for s, u, n in zip(strides[1:], usual, shape[1:], strict=True) if n != 1)

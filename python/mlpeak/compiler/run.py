@@ -117,6 +117,11 @@ class CompiledRun:
             _check_out(out, results)
             results = [out]
         scales = [scale if a.dtype.kind != "f" and a.itemsize < 4 else 1.0 for a in inputs]
+        if samples > batch_size and bound.totals():
+            raise ValueError(
+                f"{function}: output {bound.totals()[0]} is made from all samples of a batch "
+                f"together; expected a batch_size of at least {samples}, one batch"
+            )
         bound.refresh()
         bound.step.predict(inputs, scales, samples, batch_size, results, True)
         self._call = bound.step.forward

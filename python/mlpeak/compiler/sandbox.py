@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpeak import _backend, _random
+from mlpeak import _backend
 from mlpeak._tensor import Tensor
 from mlpeak.autograd import Node
 from mlpeak.compiler.backend import TracingBackend
@@ -30,7 +30,7 @@ def state_of(module: Module) -> list[dict[str, Any]]:
 
 @contextmanager
 def restored(modules: Sequence[Module], tensors: Sequence[Tensor]) -> Iterator[None]:
-    """Restore modules, tensors, the default generator after the block, also after an error.
+    """Restore modules and tensors after the block, also after an error.
 
     Of a tensor that is its array (which object it is, not what is in it), its gradient, whether it
     requires one, and its version; the contents of integers too.
@@ -43,11 +43,9 @@ def restored(modules: Sequence[Module], tensors: Sequence[Tensor]) -> Iterator[N
         )
         for t in tensors
     ]
-    generator = _random.default_generator.get_state()
     try:
         yield
     finally:
-        _random.default_generator.set_state(generator)
         for (tensor, array, contents), (grad, version, leaf_grad) in kept:
             tensor._array, tensor._grad, tensor._leaf_grad = array, grad, leaf_grad
             tensor._version.value = version

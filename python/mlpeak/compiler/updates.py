@@ -94,6 +94,25 @@ class Slot:
     states: list[State] = field(default_factory=list)
 
 
+def _check(rule: str, param: Tensor, state: State) -> None:
+    """Raise, as the eager update does, for memory that a native one cannot write."""
+    states = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    for name, tensor in {"param": param, **states}.items():
+        array = tensor._array
+        if array.dtype != param.dtype:
+            raise TypeError(
+                f"{rule}: {name} has dtype {array.dtype}; expected {param.dtype} like param"
+            )
+        if array.shape != param.shape:
+            raise ValueError(
+                f"{rule}: {name} has shape {array.shape}; expected {param.shape} like param"
+            )
+        if not array.flags.writeable:
+            raise ValueError(f"{rule}: {name} is read-only; expected an array to write to")
+        if not (array.flags.c_contiguous and array.flags.aligned):
+            raise ValueError(f"{rule}: {name} is not C-contiguous; expected an array in order")
+
+
 class Updates:
     """The slots of an optimizer and the state arrays of its parameters, as a program wants them.
 
@@ -134,6 +153,7 @@ class Updates:
                     None if name is None else state[name]._array
                     for name in _state_names(rule, group)
                 ]
+                _check(rule, param, state)
                 self.members.append((param, number, arrays))
 
     def _state(self, param: Tensor, group: Group) -> State:
