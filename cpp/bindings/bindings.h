@@ -11,6 +11,7 @@ void init_linear(pybind11::module_& m);
 void init_activations(pybind11::module_& m);
 void init_reduce(pybind11::module_& m);
 void init_losses(pybind11::module_& m);
+void init_class_losses(pybind11::module_& m);
 void init_norms(pybind11::module_& m);
 void init_embedding(pybind11::module_& m);
 void init_optimizers(pybind11::module_& m);

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m) {
   init_activations(m);
   init_reduce(m);
   init_losses(m);
+  init_class_losses(m);
   init_norms(m);
   init_embedding(m);
   init_optimizers(m);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -18,13 +19,12 @@ ValueError
 """
 
 
-def _insert(function: F, sections: str) -> F:
-    """Put sections into the docstring, before References and Examples."""
-    text = function.__doc__ or ""
-    starts = [text.find(f"\n    {name}\n    --") for name in ("References", "Examples")]
+def insert(function: F, sections: str) -> F:
+    """Put sections, or more of the last one, into the docstring before References and Examples."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    starts = [text.find(f"\n{name}\n--") for name in ("References", "Examples")]
     cut = min([at for at in starts if at >= 0], default=len(text))
-    indented = sections.rstrip().replace("\n", "\n    ").replace("\n    \n", "\n\n")
-    function.__doc__ = f"{text[:cut].rstrip()}\n{indented}\n{text[cut:]}"
+    function.__doc__ = f"{text[:cut].rstrip()}\n{sections.rstrip()}\n{text[cut:]}"
     return function
 
 
@@ -48,7 +48,7 @@ def family(parameters: Mapping[str, str], returns: str) -> Callable[[F], F]:
         code = function.__code__
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         entries = "\n".join(f"{name} : {parameters[name]}" for name in names)
-        return _insert(
+        return insert(
             function,
             f"\nParameters\n----------\n{entries}\n\nReturns\n-------\n{returns}\n{RAISES}",
         )
@@ -58,4 +58,4 @@ def family(parameters: Mapping[str, str], returns: str) -> Callable[[F], F]:
 
 def raises(function: F) -> F:
     """Give a function the Raises section that all kernels share."""
-    return _insert(function, RAISES)
+    return insert(function, RAISES)

@@ -7,6 +7,8 @@ has a twin of the same name and signature in `mlpeak.reference`.
 
 from mlpeak.kernels.activations import *
 from mlpeak.kernels.activations import __all__ as _activations
+from mlpeak.kernels.class_losses import *
+from mlpeak.kernels.class_losses import __all__ as _class_losses
 from mlpeak.kernels.elementary import *
 from mlpeak.kernels.elementary import __all__ as _elementary
 from mlpeak.kernels.embedding import *
@@ -26,6 +28,7 @@ from mlpeak.kernels.reductions import __all__ as _reductions
 
 __all__ = [
     *_activations,
+    *_class_losses,
     *_elementary,
     *_embedding,
     *_linear,

@@ -1,4 +1,4 @@
-"""Losses and their gradients.
+"""Element-wise losses and their gradients.
 
 An element-wise loss wants `target` in the shape of `input`: nothing is broadcast. The loss of a row
 is weighted by ``sample_weight``, then reduced. ``"sum"`` and ``"mean"`` add in double precision and
@@ -7,22 +7,18 @@ in an order that depends on the shape alone.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
 
 from mlpeak import _backend
-from mlpeak._docs import raises
-from mlpeak._types import Array
-
-Reduction = Literal["none", "mean", "sum"]
+from mlpeak._docs import F, raises
+from mlpeak._types import Array, Reduction
+from mlpeak.kernels._loss_docs import gradient, loss
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
-    "cross_entropy",
-    "cross_entropy_backward",
-    "cross_entropy_forward_backward",
     "gaussian_nll_loss",
     "gaussian_nll_loss_backward",
     "huber_loss",
@@ -31,8 +27,6 @@ __all__ = [
     "l1_loss_backward",
     "mse_loss",
     "mse_loss_backward",
-    "nll_loss",
-    "nll_loss_backward",
     "poisson_nll_loss",
     "poisson_nll_loss_backward",
     "smooth_l1_loss",
@@ -40,6 +34,12 @@ __all__ = [
 ]
 
 
+def _elementwise(refused: str) -> Callable[[F], F]:
+    mean = "divides the weighted sum by the sum of the weights of all elements."
+    return loss(mean, "that of `input`", refused)
+
+
+@_elementwise("NaN is in `target`")
 def mse_loss(
     input: Array,
     target: Array,
@@ -56,24 +56,6 @@ def mse_loss(
         Predictions.
     target : ndarray, dtype and shape of `input`
         Values to predict, without NaN.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or NaN is in `target`.
 
     Examples
     --------
@@ -87,7 +69,7 @@ def mse_loss(
     )
 
 
-@raises
+@gradient
 def mse_loss_backward(
     grad_output: Array,
     input: Array,
@@ -99,18 +81,14 @@ def mse_loss_backward(
 ) -> Array:
     """Gradient of `mse_loss` with respect to `input`.
 
-    It is ``2 (x - t)``. Parameters are those of `mse_loss`; `grad_output` has the dtype and
-    shape of the loss, `out` the shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
+    It is ``2 (x - t)``.
     """
     return _backend.impl.mse_loss_backward(
         grad_output, input, target, sample_weight=sample_weight, reduction=reduction, out=out
     )
 
 
+@_elementwise("NaN is in `target`")
 def l1_loss(
     input: Array,
     target: Array,
@@ -127,31 +105,13 @@ def l1_loss(
         Predictions.
     target : ndarray, dtype and shape of `input`
         Values to predict, without NaN.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or NaN is in `target`.
     """
     return _backend.impl.l1_loss(
         input, target, sample_weight=sample_weight, reduction=reduction, out=out
     )
 
 
-@raises
+@gradient
 def l1_loss_backward(
     grad_output: Array,
     input: Array,
@@ -163,18 +123,14 @@ def l1_loss_backward(
 ) -> Array:
     """Gradient of `l1_loss` with respect to `input`.
 
-    It is ``sign(x - t)``, 0 where they are equal. Parameters are those of `l1_loss`;
-    `grad_output` has the dtype and shape of the loss, `out` the shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
+    It is ``sign(x - t)``, 0 where they are equal.
     """
     return _backend.impl.l1_loss_backward(
         grad_output, input, target, sample_weight=sample_weight, reduction=reduction, out=out
     )
 
 
+@_elementwise("NaN is in `target`")
 def smooth_l1_loss(
     input: Array,
     target: Array,
@@ -196,24 +152,6 @@ def smooth_l1_loss(
         Values to predict, without NaN.
     beta : float, >= 0
         Where the two pieces meet; 0 is `l1_loss`.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or NaN is in `target`.
 
     References
     ----------
@@ -224,7 +162,7 @@ def smooth_l1_loss(
     )
 
 
-@raises
+@gradient
 def smooth_l1_loss_backward(
     grad_output: Array,
     input: Array,
@@ -237,13 +175,7 @@ def smooth_l1_loss_backward(
 ) -> Array:
     """Gradient of `smooth_l1_loss` with respect to `input`.
 
-    It is ``(x - t) / beta`` where ``|x - t| < beta``, else ``sign(x - t)``. Parameters are
-    those of `smooth_l1_loss`; `grad_output` has the dtype and shape of the loss, `out` the
-    shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
+    It is ``(x - t) / beta`` where ``|x - t| < beta``, else ``sign(x - t)``.
     """
     return _backend.impl.smooth_l1_loss_backward(
         grad_output,
@@ -256,6 +188,7 @@ def smooth_l1_loss_backward(
     )
 
 
+@_elementwise("NaN is in `target`")
 def huber_loss(
     input: Array,
     target: Array,
@@ -277,24 +210,6 @@ def huber_loss(
         Values to predict, without NaN.
     delta : float, > 0
         Where the two pieces meet.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or NaN is in `target`.
 
     References
     ----------
@@ -305,7 +220,7 @@ def huber_loss(
     )
 
 
-@raises
+@gradient
 def huber_loss_backward(
     grad_output: Array,
     input: Array,
@@ -318,12 +233,7 @@ def huber_loss_backward(
 ) -> Array:
     """Gradient of `huber_loss` with respect to `input`.
 
-    It is ``x - t`` clamped to ``[-delta, delta]``. Parameters are those of `huber_loss`;
-    `grad_output` has the dtype and shape of the loss, `out` the shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
+    It is ``x - t`` clamped to ``[-delta, delta]``.
     """
     return _backend.impl.huber_loss_backward(
         grad_output,
@@ -336,6 +246,7 @@ def huber_loss_backward(
     )
 
 
+@_elementwise("a probability outside [0, 1], or NaN")
 def binary_cross_entropy(
     input: Array,
     target: Array,
@@ -354,31 +265,13 @@ def binary_cross_entropy(
         Probabilities in [0, 1].
     target : ndarray, dtype and shape of `input`
         Probabilities in [0, 1].
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or a probability outside [0, 1], or NaN.
     """
     return _backend.impl.binary_cross_entropy(
         input, target, sample_weight=sample_weight, reduction=reduction, out=out
     )
 
 
-@raises
+@gradient
 def binary_cross_entropy_backward(
     grad_output: Array,
     input: Array,
@@ -390,18 +283,14 @@ def binary_cross_entropy_backward(
 ) -> Array:
     """Gradient of `binary_cross_entropy` with respect to `input`.
 
-    It is ``(x - t) / max(x (1 - x), 1e-12)``. Parameters are those of `binary_cross_entropy`;
-    `grad_output` has the dtype and shape of the loss, `out` the shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
+    It is ``(x - t) / max(x (1 - x), 1e-12)``.
     """
     return _backend.impl.binary_cross_entropy_backward(
         grad_output, input, target, sample_weight=sample_weight, reduction=reduction, out=out
     )
 
 
+@_elementwise("a target outside [0, 1], or NaN")
 def binary_cross_entropy_with_logits(
     input: Array,
     target: Array,
@@ -423,24 +312,6 @@ def binary_cross_entropy_with_logits(
         Probabilities in [0, 1].
     pos_weight : ndarray, shape () or (input.shape[-1],), optional
         Weight of the positive term, for each column; finite and >= 0.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or a target outside [0, 1], or NaN.
     """
     return _backend.impl.binary_cross_entropy_with_logits(
         input,
@@ -452,7 +323,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
-@raises
+@gradient
 def binary_cross_entropy_with_logits_backward(
     grad_output: Array,
     input: Array,
@@ -465,13 +336,7 @@ def binary_cross_entropy_with_logits_backward(
 ) -> Array:
     """Gradient of `binary_cross_entropy_with_logits` with respect to `input`.
 
-    It is ``(1 - t) sigmoid(x) - p t sigmoid(-x)``. Parameters are those of
-    `binary_cross_entropy_with_logits`; `grad_output` has the dtype and shape of the loss, `out`
-    the shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
+    It is ``(1 - t) sigmoid(x) - p t sigmoid(-x)``.
     """
     return _backend.impl.binary_cross_entropy_with_logits_backward(
         grad_output,
@@ -484,6 +349,7 @@ def binary_cross_entropy_with_logits_backward(
     )
 
 
+@_elementwise("a negative variance, or NaN")
 def gaussian_nll_loss(
     input: Array,
     target: Array,
@@ -511,24 +377,6 @@ def gaussian_nll_loss(
         Add the constant ``log(2 pi) / 2``.
     eps : float, >= 0
         Lower clamp of `var`; the gradient ignores it.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or a negative variance, or NaN.
 
     References
     ----------
@@ -583,6 +431,7 @@ def gaussian_nll_loss_backward(
     )
 
 
+@_elementwise("NaN is in `target`")
 def poisson_nll_loss(
     input: Array,
     target: Array,
@@ -610,24 +459,6 @@ def poisson_nll_loss(
         Add Stirling's ``t log t - t + log(2 pi t) / 2`` where ``t > 1``.
     eps : float, >= 0
         Added to `input` under the logarithm; unused with `log_input`.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the weighted sum by the sum of the weights of all elements.
-    out : ndarray, shape () or, for ``"none"``, that of `input`, optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or NaN is in `target`.
     """
     return _backend.impl.poisson_nll_loss(
         input,
@@ -641,7 +472,7 @@ def poisson_nll_loss(
     )
 
 
-@raises
+@gradient
 def poisson_nll_loss_backward(
     grad_output: Array,
     input: Array,
@@ -656,12 +487,7 @@ def poisson_nll_loss_backward(
 ) -> Array:
     """Gradient of `poisson_nll_loss` with respect to `input`.
 
-    It is ``exp(x) - t``, or ``1 - t / (x + eps)``. Parameters are those of `poisson_nll_loss`;
-    `grad_output` has the dtype and shape of the loss, `out` the shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
+    It is ``exp(x) - t``, or ``1 - t / (x + eps)``.
     """
     return _backend.impl.poisson_nll_loss_backward(
         grad_output,
@@ -670,234 +496,6 @@ def poisson_nll_loss_backward(
         log_input=log_input,
         full=full,
         eps=eps,
-        sample_weight=sample_weight,
-        reduction=reduction,
-        out=out,
-    )
-
-
-def cross_entropy(
-    input: Array,
-    target: Array,
-    *,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    sample_weight: Array | None = None,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-) -> Array:
-    """Cross-entropy of ``softmax(x)``, ``-sum_c w_c q_c log softmax(x)_c``.
-
-    `q` is the target distribution: all mass on the class, or the given probabilities; smoothing
-    makes it ``(1 - label_smoothing) q + label_smoothing / classes``.
-
-    Parameters
-    ----------
-    input : ndarray, float32 or float64, shape (batch, classes)
-        Logits.
-    target : ndarray of integers, shape (batch,), or of the dtype and shape of `input`
-        Classes in [0, classes) or equal to `ignore_index`; or probabilities, without NaN.
-    weight : ndarray, shape (classes,), optional
-        Weight of each class, finite and >= 0.
-    ignore_index : int
-        Rows of this class have loss 0, gradient 0 and weight 0. Negative for probabilities.
-    label_smoothing : float in [0, 1]
-        Share of the target's mass that is spread evenly over all classes.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum over rows of ``sample_weight * weight[target]`` (NaN if all
-        rows are ignored), with probabilities by the sum of ``sample_weight``.
-    out : ndarray, shape () or, for ``"none"``, (batch,), optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or a class out of range, or NaN.
-
-    References
-    ----------
-    C. Szegedy et al., Rethinking the Inception architecture, CVPR 2016, section 7 (smoothing).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mlpeak import kernels
-    >>> logits = np.log(np.array([[0.5, 0.5], [0.75, 0.25]]))
-    >>> kernels.cross_entropy(logits, np.array([0, 1]), reduction="none").round(4)
-    array([0.6931, 1.3863])
-    """
-    return _backend.impl.cross_entropy(
-        input,
-        target,
-        weight=weight,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        sample_weight=sample_weight,
-        reduction=reduction,
-        out=out,
-    )
-
-
-@raises
-def cross_entropy_backward(
-    grad_output: Array,
-    input: Array,
-    target: Array,
-    *,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    sample_weight: Array | None = None,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-) -> Array:
-    """Gradient of `cross_entropy` with respect to `input`.
-
-    It is ``softmax(x)_j sum_c w_c q_c - w_j q_j``, 0 in an ignored row. Parameters are those of
-    `cross_entropy`; `grad_output` has the dtype and shape of the loss, `out` the shape of
-    `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
-    """
-    return _backend.impl.cross_entropy_backward(
-        grad_output,
-        input,
-        target,
-        weight=weight,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        sample_weight=sample_weight,
-        reduction=reduction,
-        out=out,
-    )
-
-
-@raises
-def cross_entropy_forward_backward(
-    input: Array,
-    target: Array,
-    *,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    sample_weight: Array | None = None,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-) -> tuple[Array, Array]:
-    """`cross_entropy` and its gradient for a ``grad_output`` of 1, in one pass over the logits.
-
-    Parameters are those of `cross_entropy`, but `out`, of the shape of `input`, takes the gradient.
-    Both results have the bits of the two separate calls.
-
-    Returns
-    -------
-    loss : ndarray, 0-dimensional unless `reduction` is ``"none"``
-    grad_input : ndarray of the shape of `input`
-    """
-    return _backend.impl.cross_entropy_forward_backward(
-        input,
-        target,
-        weight=weight,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        sample_weight=sample_weight,
-        reduction=reduction,
-        out=out,
-    )
-
-
-def nll_loss(
-    input: Array,
-    target: Array,
-    *,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    sample_weight: Array | None = None,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-) -> Array:
-    """Negative log-likelihood of classes, ``-w_t x_t``.
-
-    Parameters
-    ----------
-    input : ndarray, float32 or float64, shape (batch, classes)
-        Log-probabilities.
-    target : ndarray of integers, shape (batch,)
-        Classes in [0, classes) or equal to `ignore_index`.
-    weight : ndarray, shape (classes,), optional
-        Weight of each class, finite and >= 0.
-    ignore_index : int
-        Rows of this class have loss 0, gradient 0 and weight 0.
-    sample_weight : ndarray, shape (batch,), optional
-        Weight of each row, finite and >= 0.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum over rows of ``sample_weight * weight[target]`` (NaN if all
-        rows are ignored).
-    out : ndarray, shape () or, for ``"none"``, (batch,), optional
-        Where to write the loss; it shares no memory with the arguments.
-
-    Returns
-    -------
-    ndarray
-        The loss, 0-dimensional unless `reduction` is ``"none"``.
-
-    Raises
-    ------
-    TypeError
-        If a dtype is not the one above.
-    ValueError
-        If a shape differs, the batch is empty, or a class out of range, or NaN.
-    """
-    return _backend.impl.nll_loss(
-        input,
-        target,
-        weight=weight,
-        ignore_index=ignore_index,
-        sample_weight=sample_weight,
-        reduction=reduction,
-        out=out,
-    )
-
-
-@raises
-def nll_loss_backward(
-    grad_output: Array,
-    input: Array,
-    target: Array,
-    *,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    sample_weight: Array | None = None,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-) -> Array:
-    """Gradient of `nll_loss` with respect to `input`.
-
-    It is ``-w_t`` at the target, 0 elsewhere. Parameters are those of `nll_loss`; `grad_output`
-    has the dtype and shape of the loss, `out` the shape of `input`.
-
-    Returns
-    -------
-    grad_input : ndarray of the shape of `input`
-    """
-    return _backend.impl.nll_loss_backward(
-        grad_output,
-        input,
-        target,
-        weight=weight,
-        ignore_index=ignore_index,
         sample_weight=sample_weight,
         reduction=reduction,
         out=out,

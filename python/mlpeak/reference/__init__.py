@@ -6,6 +6,8 @@ rounded once to the input's dtype.
 
 from mlpeak.reference.activations import *
 from mlpeak.reference.activations import __all__ as _activations
+from mlpeak.reference.class_losses import *
+from mlpeak.reference.class_losses import __all__ as _class_losses
 from mlpeak.reference.elementary import *
 from mlpeak.reference.elementary import __all__ as _elementary
 from mlpeak.reference.embedding import *
@@ -25,6 +27,7 @@ from mlpeak.reference.reductions import __all__ as _reductions
 
 __all__ = [
     *_activations,
+    *_class_losses,
     *_elementary,
     *_embedding,
     *_linear,
