@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from fit_cases import (
     line_step,
 )
 from mlpeak import nn, optim
-from mlpeak.compiler import Callback, Progress, Schedule
+from mlpeak.compiler import Callback, EverySteps, Progress, Schedule
 from mlpeak.compiler.bar import Bar
 
 
@@ -142,3 +145,89 @@ def test_a_bar_draws_with_rich(capsys: pytest.CaptureFixture[str]) -> None:
     bar.draw(5, "loss 1")
     bar.close(20, "loss 0.5")
     assert "epoch 2/2 loss 0.5" in capsys.readouterr().err
+
+
+class Told(Callback):
+    """Write down what is heard, and press Ctrl-C or fail at one event."""
+
+    def __init__(self, log: list[Any], name: str, every: int | None = None) -> None:
+        self.log, self.name, self.every = log, name, every
+        self.break_at: Any = None
+        self.error: type[BaseException] = KeyboardInterrupt
+
+    def _hear(self, event: Any) -> None:
+        self.log.append((self.name, *event))
+        if event == self.break_at:
+            self.break_at = None
+            raise self.error
+
+    def on_step(self, progress: Progress) -> None:
+        self._hear(("step", progress.steps))
+
+    def on_epoch(self, progress: Progress) -> None:
+        self._hear(("epoch", progress.epoch, progress.loss, progress.validation_loss))
+
+
+def resumed(step: Any, callbacks: list[Any], **more: Any) -> Any:
+    """Fit, and resume whenever it is broken off."""
+    arguments = {"epochs": 3, "batch_size": 32, "validation_data": (X, CLASSES), **more}
+    while True:
+        try:
+            return step.fit(X, CLASSES, callbacks=callbacks, resume=True, **arguments)
+        except (KeyboardInterrupt, EOFError):
+            continue
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])
+@pytest.mark.parametrize("event", ["step", "epoch"])
+def test_each_callback_hears_each_event_once_in_a_training_that_is_resumed(
+    event: str, error: type[BaseException]
+) -> None:
+    logs: list[list[Any]] = []
+    for broken in (False, True):
+        log: list[Any] = []
+        mlpeak.manual_seed(1)
+        callbacks = [Told(log, "a", 2), Told(log, "b"), Told(log, "c", 1)]
+        if broken:
+            first = logs[0]
+            at = next(e[1:] for e in first if e[0] == "a" and e[1] == event)
+            callbacks[0].break_at, callbacks[0].error = at, error
+        resumed(class_step(), callbacks)
+        logs.append(log)
+    assert logs[1] == logs[0]
+
+
+@pytest.mark.parametrize("press", ["in a metric", "in a step"])
+def test_ctrl_c_loses_no_step_of_a_schedule(press: str) -> None:
+    rates = []
+    for broken in (False, True):
+        mlpeak.manual_seed(1)
+        step = class_step()
+        calls = 0
+
+        def metric(output: Any, target: Any, broken: bool = broken) -> float:
+            nonlocal calls
+            calls += 1
+            if broken and calls == 2 and press == "in a metric":
+                os.kill(os.getpid(), signal.SIGINT)
+            return 0.0
+
+        def interrupt(progress: Progress, broken: bool = broken) -> None:
+            if broken and progress.steps == 3 and press == "in a step":
+                os.kill(os.getpid(), signal.SIGINT)
+
+        schedule = optim.lr_scheduler.StepLR(step.optimizer, 1, 0.5)
+        callbacks = [EverySteps(1, interrupt), Schedule(schedule)]
+        rates.append(resumed(step, callbacks, metrics=[metric]).lr)
+    assert rates[1] == rates[0]
+
+
+def test_a_resumed_training_goes_on_counting_steps() -> None:
+    step, seen = class_step(), []
+    ends = Told([], "a", 1)
+    ends.break_at = ("step", 9)
+    with pytest.raises(KeyboardInterrupt):
+        step.fit(X, CLASSES, epochs=2, batch_size=32, callbacks=[ends])
+    step.fit(X, CLASSES, epochs=2, batch_size=32, resume=True,
+             callbacks=[lambda progress: seen.append(progress.steps)])  # fmt: skip
+    assert seen == [2 * -(-N // 32)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import mlpeak
-from compiled_steps import bits, good_step
+from compiled_steps import bits, good_step, samples
 from mlpeak import nn, optim
 
 WRONG: dict[str, tuple[Callable[[Any, Any], tuple[Any, ...]], type[Exception], str]] = {
@@ -165,3 +166,59 @@ def test_a_later_step_does_not_take_a_weight_for_a_target() -> None:
     assert [step(x, (y, z)), step(x, y, z)] == [added, weighted]
     with pytest.raises(TypeError, match="positional argument"):
         step((x, y), ())
+
+
+class TwoOutputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x), self.layer(-x)
+
+
+class Named(TwoOutputs):
+    def forward(self, x: Any) -> Any:
+        return {"a": self.layer(x)}
+
+
+def named_loss(output: Any, y: Any) -> Any:
+    return nn.functional.cross_entropy(output["a"], y)
+
+
+def pair_loss(output: Any, y: Any) -> Any:
+    return nn.functional.cross_entropy(output[0] - output[1], y)
+
+
+ONCE = nn.CrossEntropyLoss()
+#: model, loss, further arguments of a fit of 9 samples, and what is said
+LATE: dict[str, tuple[Callable[[], nn.Module], Any, dict[str, Any], str]] = {
+    "last batch of one": (
+        lambda: nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3)), ONCE,
+        {"max_seconds": 60}, "fit: X has a last batch of 1 samples; expected 2 or more"),
+    "output of no tensors": (Named, named_loss, {"validation_data": 1}, "the model returns dict"),
+    "metric of two outputs": (
+        TwoOutputs, pair_loss, {"validation_data": 1, "metrics": "mse"}, "several outputs"),
+    "metric of classes": (
+        lambda: nn.Linear(6, 3), ONCE, {"validation_data": 1, "metrics": "r2"}, "target has 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_fit_refuses_before_the_first_step(name: str) -> None:
+    make, loss, more, text = LATE[name]
+    model = make()
+    x, y = samples((6, 3), 9)
+    if "validation_data" in more:
+        more = {**more, "validation_data": (x, y)}
+    step = mlpeak.compile(model, loss, optim.SGD(model.parameters(), lr=0.1))
+    before = bits(model)
+    with pytest.raises((ValueError, mlpeak.CompileError), match=text):
+        step.fit(x, y, epochs=2, batch_size=4, **more)
+    assert bits(model) == before
+
+
+def test_fit_refuses_a_folder_as_checkpoint(tmp_path: Path) -> None:
+    step, _, x, y = good_step()
+    with pytest.raises(ValueError, match="checkpoint is the folder"):
+        step.fit(x, y, epochs=1, batch_size=4, checkpoint=tmp_path)

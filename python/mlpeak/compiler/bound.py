@@ -66,6 +66,8 @@ class Bound:
         Of the arithmetic.
     ignored : bool
         Whether targets may be the loss's ``ignore_index``.
+    least_batch : int
+        How many samples a batch has at least.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Bound:
     ) -> None:
         self.graph: Graph = low.graph
         self.program = assemble(low)
-        self.dtype, self.ignored = low.dtype, low.ignored
+        self.dtype, self.ignored, self.least_batch = low.dtype, low.ignored, low.least_batch
         self.updates = updates
         self._low = low
         self._roots = roots

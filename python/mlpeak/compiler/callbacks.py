@@ -69,9 +69,12 @@ class Callback:
     every : int or None
         In how many steps `on_step` is called; None for never. Steps between two calls are one
         native call, so the fewer the slower.
+    brief : bool
+        Whether Ctrl-C waits until the callback returns, which then is never left half done.
     """
 
     every: int | None = None
+    brief: bool = False
 
     def on_step(self, progress: Progress) -> None:
         """Take note of the steps made since the last call."""
@@ -124,6 +127,8 @@ class Schedule(Callback):
     every : int, optional
         Steps between two steps of the schedule; by default one an epoch.
     """
+
+    brief = True
 
     def __init__(self, scheduler: Any, every: int | None = None) -> None:
         self.scheduler, self.every = scheduler, every

@@ -94,6 +94,28 @@ class Evaluation:
                     f"fit: validation_data[2] has shape {self._weight.shape}; expected (samples,)"
                 )
             self._further["sample_weight"] = from_numpy(np.array(self._weight, bound.dtype))
+        self._try()
+
+    def _try(self) -> None:
+        """Raise for what would fail after the first epoch: run the model on two samples."""
+        inputs = tuple(array[:2] for array in self._data.inputs)
+        with evaluation_mode(self._step.model), no_grad():
+            output = self._run.predict(inputs, scale=self._scale)
+        target = self._target(2)
+        for name, metric in self.metrics.items():
+            if name not in METRICS:
+                continue
+            if isinstance(output, tuple) or isinstance(target, tuple):
+                raise ValueError(
+                    f"fit: metrics holds {name!r}, but there are several outputs or targets; "
+                    "expected a function of (output, target), tuples of arrays"
+                )
+            metric(output, target, None)
+
+    def _target(self, samples: int | None = None) -> Any:
+        """Return the targets as metrics take them: of all samples or of the first ones."""
+        targets = tuple(target[:samples] for target in self._targets)
+        return targets[0] if len(targets) == 1 else targets
 
     def __call__(self, interrupts: Interrupts) -> tuple[float, dict[str, float]]:
         """Return the loss and the metrics; the model's mode is as before afterwards."""
@@ -105,16 +127,10 @@ class Evaluation:
             tensors = tuple(map(from_numpy, parts))
             given: Any = tensors if isinstance(output, tuple) else tensors[0]
             loss = float(step.loss(given, *map(from_numpy, self._targets), **self._further))
-        targets = self._targets
-        target: Any = targets[0] if len(targets) == 1 else tuple(targets)
-        found = {}
-        for name, metric in self.metrics.items():
-            if name in METRICS and (isinstance(output, tuple) or isinstance(target, tuple)):
-                raise ValueError(
-                    f"fit: metrics holds {name!r}, but there are several outputs or targets; "
-                    "expected a function of (output, target), tuples of arrays"
-                )
-            found[name] = metric(output, target, self._weight)
+        target = self._target()
+        found = {
+            name: metric(output, target, self._weight) for name, metric in self.metrics.items()
+        }
         return loss, found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -70,6 +71,8 @@ class Settings:
             raise ValueError("fit: every is given without checkpoint; expected both")
         if self.checkpoint is not None and not Path(self.checkpoint).absolute().parent.is_dir():
             raise ValueError(f"fit: checkpoint is {self.checkpoint}; its folder does not exist")
+        if self.checkpoint is not None and Path(self.checkpoint).is_dir():
+            raise ValueError(f"fit: checkpoint is the folder {self.checkpoint}; expected a file")
 
 
 class Fit:
@@ -104,11 +107,19 @@ class Fit:
             function="fit",
             names=("X", "y", "sample_weight"),
         )
+        size, samples = settings.batch_size, data.samples
+        least = samples % size or min(size, samples)
+        if least < self._bound.least_batch:
+            raise ValueError(
+                f"fit: X has a last batch of {least} samples; expected "
+                f"{self._bound.least_batch} or more for batch norm"
+            )
         self._evaluation = evaluation_of(step, *validation, self._bound)
         self._judged = self._evaluation is not None or settings.patience is not None
         self._position = self._start()
         self._progress = Progress(step, self._position.history, settings.epochs)
         self._progress.epoch = self._position.epoch
+        self._progress.steps = self._position.history.steps
         self._show = progress
         self._bar: Any = None
         self._piece = 1
@@ -131,15 +142,20 @@ class Fit:
         found = step.position
         if found is None:
             return new
-        if found.callbacks and len(found.callbacks) != len(self._callbacks):
-            raise ValueError(
-                f"fit: callbacks has {len(self._callbacks)} members; expected "
-                f"{len(found.callbacks)}, as in the training to be resumed"
-            )
-        for callback, state in zip(self._callbacks, found.callbacks, strict=False):
-            callback.load_state_dict(state)
+        if not found.live:
+            self._put_back(found.callbacks)
         found.history.stopped, found.history.unfinished = "", None
         return found
+
+    def _put_back(self, states: list[dict[str, Any]]) -> None:
+        """Give the callbacks the states that a file has."""
+        if states and len(states) != len(self._callbacks):
+            raise ValueError(
+                f"fit: callbacks has {len(self._callbacks)} members; expected "
+                f"{len(states)}, as in the training to be resumed"
+            )
+        for callback, state in zip(self._callbacks, states, strict=False):
+            callback.load_state_dict(state)
 
     def run(self) -> History:
         """Train; see `CompiledStep.fit`."""
@@ -151,8 +167,14 @@ class Fit:
         try:
             with self._interrupts:
                 self._step.position = position
+                position.live = True
                 self._snapshots.take()
                 self._snapshots.confirm()
+                # what a training that is resumed was told of before it was broken off
+                if position.event == "steps":
+                    self._after_steps()
+                elif position.event == "epoch":
+                    self._after_epoch()
                 while not history.stopped:
                     if self._epoch():
                         self._end_epoch()
@@ -164,6 +186,8 @@ class Fit:
                 self._step.position = position
             raise
         finally:
+            if self._step.position is position:
+                position.callbacks = [callback.state_dict() for callback in self._callbacks]
             if position.step:
                 history.unfinished = self._mean(position.step)
             if self._bar is not None:
@@ -245,6 +269,8 @@ class Fit:
             position.step += made
             position.history.steps += made
             position.elapsed += seconds
+            if made:
+                position.event, position.told = "steps", 0
         # the copy at the epoch's start is good if its first loss, computed from it, is
         if self._snapshots.pending and math.isfinite(losses[0]):
             self._snapshots.confirm()
@@ -260,11 +286,14 @@ class Fit:
         """Call what is due after these steps within an epoch."""
         position, progress = self._position, self._progress
         made = progress.steps = position.history.steps
-        for callback in self._callbacks:
-            if callback.every is not None and made % callback.every == 0:
-                recent = position.losses[max(0, position.step - callback.every) : position.step]
-                progress.loss = float(recent.mean())
-                self._tell(callback.on_step)
+        for callback in self._callbacks[position.told :]:
+            if callback.every is None or made % callback.every:
+                position.told += 1
+                continue
+            recent = position.losses[max(0, position.step - callback.every) : position.step]
+            progress.loss = float(recent.mean())
+            self._tell(callback, callback.on_step)
+        position.event = ""
         every = self._settings.every
         # the state at the end of an epoch is written when all that belongs to it is done
         if every is not None and made % every == 0 and position.step < position.steps_per_epoch:
@@ -274,14 +303,14 @@ class Fit:
 
     def _end_epoch(self) -> None:
         """Evaluate, write the history, start to wait for a better epoch, tell the callbacks."""
-        position, progress, history = self._position, self._progress, self._position.history
+        position, history = self._position, self._position.history
         loss = self._mean(position.steps_per_epoch)
         validation_loss: float | None = None
         metrics: dict[str, float] = {}
         if self._evaluation is not None:
             validation_loss, metrics = self._evaluation(self._interrupts)
         history.loss.append(loss)
-        history.lr.append(progress.lr)
+        history.lr.append(self._progress.lr)
         history.seconds.append(position.elapsed)
         if validation_loss is not None:
             history.validation_loss.append(validation_loss)
@@ -291,10 +320,18 @@ class Fit:
         position.epoch, position.step, position.order, position.elapsed = (
             position.epoch + 1, 0, None, 0.0,
         )  # fmt: skip
-        progress.epoch, progress.loss = position.epoch, loss
-        progress.validation_loss, progress.metrics = validation_loss, metrics
-        for callback in self._callbacks:
-            self._tell(callback.on_epoch)
+        position.event, position.told = "epoch", 0
+        self._after_epoch()
+
+    def _after_epoch(self) -> None:
+        """Call what is due after an epoch, which the history has."""
+        position, progress, history = self._position, self._progress, self._position.history
+        progress.epoch, progress.loss = position.epoch, history.loss[-1]
+        progress.validation_loss = next(iter(history.validation_loss[-1:]), None)
+        progress.metrics = {name: values[-1] for name, values in history.metrics.items()}
+        for callback in self._callbacks[position.told :]:
+            self._tell(callback, callback.on_epoch)
+        position.event = ""
         self._renew_if_changed()
         every = self._settings.every
         if self._settings.checkpoint is not None and history.steps % (every or 1) == 0:
@@ -335,10 +372,11 @@ class Fit:
 
     # what may change the program
 
-    def _tell(self, listener: Any) -> None:
-        """Call a callback, which sees the optimizer up to date and may change what it likes."""
+    def _tell(self, callback: Callback, listener: Callable[[Progress], None]) -> None:
+        """Call the next callback, which sees the optimizer up to date and may change anything."""
         self._step.flush()
-        with self._interrupts.allowed():
+        with nullcontext() if callback.brief else self._interrupts.allowed():
+            self._position.told += 1  # not if Ctrl-C was pressed before
             listener(self._progress)
         self._renew_if_changed()
 

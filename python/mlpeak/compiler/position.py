@@ -42,6 +42,13 @@ class Position:
         Parameters and buffers of that epoch, where they are to be restored.
     callbacks : list of dict
         The states of the callbacks.
+    event : {"", "steps", "epoch"}
+        What just happened that not all callbacks were told of yet.
+    told : int
+        How many were.
+    live : bool
+        Whether the callbacks themselves are as they were when the training was broken off, so that
+        their states need not be put back; no file keeps it.
     """
 
     samples: int
@@ -57,6 +64,9 @@ class Position:
     wait: int = 0
     best_arrays: dict[str, Array] = field(default_factory=dict)
     callbacks: list[dict[str, Any]] = field(default_factory=list)
+    event: str = ""
+    told: int = 0
+    live: bool = False
 
     def __post_init__(self) -> None:
         if self.losses.size == 0:
@@ -90,6 +100,8 @@ class Position:
             "best": self.best,
             "wait": self.wait,
             "callbacks": to_plain(self.callbacks, "the state of a callback"),
+            "event": self.event,
+            "told": self.told,
         }
 
     def arrays(self) -> dict[str, Array]:
