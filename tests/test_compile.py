@@ -155,6 +155,9 @@ def test_explain_names_what_runs_and_its_time() -> None:
         step.explain()
     step(x, y)
     assert "linear 6 -> 5 + bias + tanh" in step.explain()
+    assert "batch 10," in step.explain()
+    step(x[:3], y[:3])
+    assert "batch 3," in step.explain()
     assert "us a step" not in step.explain()
     with step.profile():
         for _ in range(5):

@@ -222,3 +222,33 @@ def test_fit_refuses_a_folder_as_checkpoint(tmp_path: Path) -> None:
     step, _, x, y = good_step()
     with pytest.raises(ValueError, match="checkpoint is the folder"):
         step.fit(x, y, epochs=1, batch_size=4, checkpoint=tmp_path)
+
+
+def test_what_no_array_or_number_is_names_its_argument() -> None:
+    step, model, x, y = good_step()
+    w = np.ones(10, np.float32)
+    given: Any = step.fit
+    run: Any = mlpeak.compile(model)
+    wrong: dict[str, Callable[[], Any]] = {
+        "step: sample_weight is 2 arrays": lambda: step(x, y, (w, w)),
+        "fit: sample_weight is 2 arrays": lambda: given(
+            x, y, epochs=1, batch_size=4, sample_weight=(w, w)),
+        r"fit: validation_data\[2\] is 2 arrays": lambda: given(
+            x, y, epochs=1, batch_size=4, validation_data=(x, y, (w, w))),
+        "fit: max_seconds is str": lambda: given(x, y, epochs=1, batch_size=4, max_seconds="a"),
+        "predict: batch_size is float": lambda: run.predict(x, batch_size=2.5),
+        "predict: batch_size is NoneType": lambda: run.predict(x, batch_size=None),
+    }  # fmt: skip
+    for text, call in wrong.items():
+        with pytest.raises((TypeError, ValueError), match=text):
+            call()
+
+
+def test_shapes_that_do_not_fit_are_told_without_the_numbers_of_a_sample_run() -> None:
+    model = nn.Linear(3, 2)
+    x = np.ones((8, 3), np.float32)
+    with pytest.raises(ValueError, match=r"w has shape \(2, 3\); expected .* \(2, batch\)"):
+        mlpeak.compile(model)(x[0])
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match=r"target has shape \(batch,\); .* \(batch, 2\)"):
+        step(x, x[:, 0])

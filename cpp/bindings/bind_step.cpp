@@ -95,6 +95,8 @@ class Step {
     return true;
   }
   int64_t updates() const { return updates_; }
+  /// The batch size of the last run, 0 before it.
+  int64_t batch() const { return batch_; }
   void set_phase(int64_t phase) { phase_ = phase; }
   int64_t phase() const { return phase_; }
 
@@ -279,6 +281,7 @@ class Step {
       groups_[g].read(options);
       native_.visit([&](auto& p) { p.set_group(int(g), options); });
     }
+    batch_ = run.batch_size;
     run.accumulate = accumulate_;
     run.phase = phase_;
     run.draws = draws_;
@@ -317,6 +320,7 @@ class Step {
   int64_t accumulate_, phase_ = 0, updates_ = 0;
   std::vector<Expected> expected_;
   size_t inputs_ = 0, targets_ = 0;
+  int64_t batch_ = 0;
   std::vector<Output> outputs_;
   std::vector<GroupOptions> groups_;
   std::vector<Watched> watched_;
@@ -349,6 +353,7 @@ void init_step(py::module_& m) {
       .def("arm", &Step::arm)
       .def_property_readonly("armed", &Step::is_armed)
       .def_property_readonly("updates", &Step::updates)
+      .def_property_readonly("batch", &Step::batch)
       .def_property("phase", &Step::phase, &Step::set_phase)
       .def("call", &Step::call, "x"_a, "y"_a, "sample_weight"_a)
       .def("forward", &Step::forward, "x"_a, "out"_a)

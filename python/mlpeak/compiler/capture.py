@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -187,7 +188,13 @@ def _run(setting: _Setting, batch: int, number: int, integer: int) -> _Run:
         with patched(recorder, {id(module): name for name, module in setting.modules()}):
             counters = _adopt(recorder, members, number)
             arguments = _arguments(setting, run, rng, batch, integer)
-            _forward_backward(setting, run, arguments, members)
+            try:
+                _forward_backward(setting, run, arguments, members)
+            except (TypeError, ValueError) as error:
+                # the sample's batch size would puzzle who reads of a shape that does not fit
+                if len(error.args) == 1 and isinstance(error.args[0], str):
+                    error.args = (re.sub(rf"\b{batch}\b", "batch", error.args[0]),)
+                raise
         _refuse_new_members(recorder, setting, before)
         _count(run, counters)
     return run

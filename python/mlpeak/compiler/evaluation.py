@@ -89,6 +89,10 @@ class Evaluation:
         self._further: dict[str, Any] = {}
         if data.weight:
             self._weight = data.weight[0]
+            if len(data.weight) > 1:
+                raise ValueError(
+                    f"fit: validation_data[2] is {len(data.weight)} arrays; expected one"
+                )
             if self._weight.ndim != 1:
                 raise ValueError(
                     f"fit: validation_data[2] has shape {self._weight.shape}; expected (samples,)"

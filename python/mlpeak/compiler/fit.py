@@ -7,8 +7,10 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from time import perf_counter
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +67,10 @@ class Settings:
                 ) from None
             if number < 1:
                 raise ValueError(f"fit: {name} is {number}; expected at least 1")
+        if not isinstance(self.max_seconds, (Real, NoneType)):
+            raise TypeError(
+                f"fit: max_seconds is {type(self.max_seconds).__name__}; expected a number or None"
+            )
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise ValueError(f"fit: max_seconds is {self.max_seconds}; expected a positive number")
         if self.every is not None and self.checkpoint is None:
@@ -427,7 +433,6 @@ class Fit:
             finished = True
         if finished:  # what was restored is no state to go on from
             self._step.position = None
-        self._step.batch = s.batch_size
 
     def _text(self) -> tuple[int, str]:
         """Return what the bar shows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,12 @@ class CompiledRun:
         -------
         ndarray or tuple of ndarray
         """
+        try:
+            batch_size = operator.index(batch_size)
+        except TypeError:
+            raise TypeError(
+                f"predict: batch_size is {type(batch_size).__name__}; expected an integer"
+            ) from None
         if batch_size < 1:
             raise ValueError(f"predict: batch_size is {batch_size}; expected at least 1")
         inputs = whole_arrays("predict", "X", X)

@@ -58,7 +58,6 @@ class CompiledStep:
         self.options = Options(clip_norm, accumulate, ema, precision)
         self._kept = Kept(_KEPT)
         self._call: Any = None
-        self.batch = 0
         self._current: Bound | None = None
         self._phase = 0
         #: Where the last `fit` stands, for ``resume=True`` and `save`.
@@ -126,6 +125,8 @@ class CompiledStep:
         """
         given = named(names[0], inputs) + named(names[1], targets) + named(names[2], weight)
         check_batch(function, given)
+        if len(weight) > 1:
+            raise ValueError(f"{function}: {names[2]} is {len(weight)} arrays; expected one")
         if weight and weight[0].ndim != 1:
             raise ValueError(
                 f"{function}: {names[2]} has shape {weight[0].shape}; expected (batch,)"
@@ -137,7 +138,6 @@ class CompiledStep:
         bound.refresh()
         bound.step.phase = self.phase
         self._current, self._call = bound, bound.step.call
-        self.batch = given[0][1].shape[0]
         return bound
 
     def _bound(
@@ -322,7 +322,7 @@ class CompiledStep:
             program.set_profiling(False)
 
     def _program(self) -> Any:
-        if self._current is None:
+        if self._current is None or not self._current.step.batch:
             raise RuntimeError("explain: no step was made; call step(x, y) first")
         return self._current.program
 
@@ -336,4 +336,4 @@ class CompiledStep:
         """
         self._program()
         assert self._current is not None
-        return explain(self._current, self.batch)
+        return explain(self._current, self._current.step.batch)
