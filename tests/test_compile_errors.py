@@ -252,3 +252,19 @@ def test_shapes_that_do_not_fit_are_told_without_the_numbers_of_a_sample_run() -
     step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(ValueError, match=r"target has shape \(batch,\); .* \(batch, 2\)"):
         step(x, x[:, 0])
+
+
+def test_a_read_only_parameter_is_refused_where_it_is_trained() -> None:
+    x, y = np.ones((5, 4), np.float32), np.zeros((5, 2), np.float32)
+    for frozen in (False, True):
+        model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        first = next(iter(model.parameters()))
+        first._array.flags.writeable = False
+        first.requires_grad = not frozen
+        trained = [p for p in model.parameters() if p.requires_grad]
+        step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(trained, lr=0.1))
+        if frozen:
+            step(x, y)
+        else:
+            with pytest.raises(ValueError, match="param is read-only"):
+                step(x, y)

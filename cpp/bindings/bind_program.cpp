@@ -31,7 +31,7 @@ void init_program(py::module_& m) {
       .def(
           "set_least_batch", [](PyProgram& self, int64_t rows) { self.least_batch = rows; },
           "rows"_a)
-      .def("set_array", &PyProgram::set_array, "value"_a, "array"_a)
+      .def("set_array", &PyProgram::set_array, "value"_a, "array"_a, "written"_a)
       .def("set_loss",
            [](PyProgram& self, int value) { self.visit([&](auto& p) { p.set_loss(value); }); })
       .def("set_repeat", [](PyProgram& self,

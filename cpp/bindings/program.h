@@ -1,6 +1,6 @@
 // The compiled program as a Python class, private to mlpeak.compiler: it is built instruction by
-// instruction, bound to arrays, and run. What the lowering guarantees (that operands exist and fit)
-// is not checked again.
+// instruction, bound to arrays, and run. The arrays are checked; what the lowering guarantees (that
+// operands exist and fit) is not checked again.
 #pragma once
 
 #include <pybind11/stl.h>
@@ -42,12 +42,26 @@ class PyProgram {
   /// A run's batches must have as many samples.
   int64_t least_batch = 1;
 
-  /// Lets a value stand in `array`, which is kept alive.
-  void set_array(int value, const py::array& array) {
-    if (size_t(value) >= arrays_.size()) arrays_.resize(size_t(value) + 1);
-    arrays_[size_t(value)] = array;
+  /// Lets a value stand in `array`, which is kept alive: C-contiguous, of the program's dtype and
+  /// the value's size, and writeable if instructions write it. Else ValueError.
+  void set_array(int value, const py::array& array, bool written) {
     visit([&](auto& p) {
       using T = typename std::decay_t<decltype(p)>::Element;
+      const auto refuse = [&](const std::string& text) {
+        throw py::value_error("set_array: the array of value " + std::to_string(value) + " " +
+                              text);
+      };
+      if (value < 0 || value >= p.value_count()) refuse("has no such value");
+      if (!py::isinstance<py::array_t<T>>(array))
+        refuse("has dtype " + py::str(array.dtype()).template cast<std::string>() + "; expected " +
+               dtype_name(sizeof(T) == 4 ? DType::f32 : DType::f64));
+      if (int64_t(array.size()) != p.size(value))
+        refuse("has " + std::to_string(array.size()) + " elements; expected " +
+               std::to_string(p.size(value)));
+      if (!(array.flags() & py::array::c_style)) refuse("is not C-contiguous");
+      if (written && !array.writeable()) refuse("is read-only, but is written");
+      if (size_t(value) >= arrays_.size()) arrays_.resize(size_t(value) + 1);
+      arrays_[size_t(value)] = array;
       p.set_pointer(value, static_cast<T*>(const_cast<void*>(array.data())));
     });
   }

@@ -86,6 +86,9 @@ class Program {
   void set_update_stage(int stage) { update_stage_ = stage; }
 
   Operand operand(int value) const;
+  int value_count() const { return int(values_.size()); }
+  /// The elements of a value: of a sample's row, or in all.
+  int64_t size(int value) const { return values_[size_t(value)].columns; }
   /// Lets a value stand in memory of the caller's, which outlives every run.
   void set_pointer(int value, T* data) {
     pointers_[size_t(value)] = data;

@@ -28,8 +28,11 @@ def assemble(low: Lowering) -> Any:
     for home in low.integers.values():
         home.number = program.add_integers(home.columns)
     program.set_least_batch(low.least_batch)
+    written = {id(home) for homes in low.state_homes.values() for home in homes}
+    written |= {id(low.home_of(update.tensor)) for update in low.updates}
+    written |= {id(home) for home in low.updated}
     for home, array in low.arrays:
-        program.set_array(home.number, array)
+        program.set_array(home.number, array, id(home) in written)
     for weight in (*low.weights.values(), *low.spare_weights):
         weight.number = program.weight(
             weight.home.number,

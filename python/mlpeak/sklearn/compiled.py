@@ -44,6 +44,7 @@ class CompiledEngine:
         seed: int = 0,
     ) -> None:
         assert objective.native is not None
+        network.check_trainable(optimizer.states if optimizer is not None else [])
         self.network, self.data, self.alpha, self.optimizer = network, data, alpha, optimizer
         self._random = Generator(seed)
         self._gradients = [np.empty_like(p) for p in network.parameters()]
@@ -205,7 +206,7 @@ class _Builder:
     def array(self, array: Array) -> int:
         """Return the value that stands in an array."""
         value: int = self.program.add_array(array.size)
-        self.program.set_array(value, array)
+        self.program.set_array(value, array, True)
         return value
 
     def number(self, number: float) -> int:

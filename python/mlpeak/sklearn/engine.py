@@ -102,6 +102,7 @@ class KernelEngine:
         optimizer: Optimizer | None = None,
         seed: int = 0,
     ) -> None:
+        network.check_trainable(optimizer.states if optimizer is not None else [])
         self.network = network
         self.data = data
         self.objective = objective
