@@ -11,6 +11,7 @@ from scipy.optimize import check_grad
 from sklearn.datasets import load_iris, make_classification
 
 from mlpeak.sklearn import MLPClassifier, MLPRegressor
+from mlpeak.sklearn.arrays import hold_arrays
 from mlpeak.sklearn.engine import forward
 from mlpeak.sklearn.network import HIDDEN_ACTIVATIONS, Network, native_name
 from mlpeak.sklearn.objectives import make_objective
@@ -203,7 +204,7 @@ def test_gradients_of_a_network_with_norms(iris: Any) -> None:
         hidden_layer_sizes=(4,), layer_norm=True, max_iter=1, random_state=0, activation="tanh"
     )
     model.fit(X, y)
-    network = Network(model._hold(), model.intercepts_, ["tanh"], model._norms)
+    network = Network(hold_arrays(model), model.intercepts_, ["tanh"], model._norms)
     engine = model._make_engine(network, X, y.reshape(-1, 1).astype(float), None)
     _, grads = engine.loss_and_gradient()
     for parameter, grad in zip(network.parameters(), grads, strict=True):

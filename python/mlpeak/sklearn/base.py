@@ -21,10 +21,18 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from mlpeak._memory import aligned_copy
 from mlpeak._types import Array
+from mlpeak.sklearn.arrays import check_fitted_arrays, hold_arrays
 from mlpeak.sklearn.compiled import CompiledEngine, can_compile
 from mlpeak.sklearn.engine import Data, Engine, KernelEngine, forward
 from mlpeak.sklearn.lbfgs import fit_lbfgs
-from mlpeak.sklearn.network import HIDDEN_ACTIVATIONS, Network, Norm, as_weight, native_name
+from mlpeak.sklearn.network import (
+    HIDDEN_ACTIVATIONS,
+    Network,
+    Norm,
+    as_weight,
+    float_dtype,
+    native_name,
+)
 from mlpeak.sklearn.objectives import Objective, make_objective, output_of
 from mlpeak.sklearn.optimizers import Optimizer
 from mlpeak.sklearn.stochastic import fit_stochastic
@@ -205,6 +213,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         sample_weight = self._weigh(y, sample_weight)
         if y.ndim == 1:
             y = y.reshape((-1, 1))
+        if not first_pass:
+            units = [X.shape[1], *sizes, y.shape[1] * self._objective().widen]
+            check_fitted_arrays(self, units, self._kind_of_norm())
         self.n_outputs_ = y.shape[1]
         if validation_data is not None:
             validation_data = self._check_validation(*self._pair(validation_data))
@@ -212,13 +223,13 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._initialize(X.shape[1], sizes, X.dtype)
+        dtype = None if self.precision is None else np.dtype(_DTYPES[self.precision])
         if self.solver == "lbfgs":
             # SciPy computes in float64
-            self._hold(np.dtype(np.float64))
+            dtype = np.dtype(np.float64)
+        weights = hold_arrays(self, dtype)
         products = "bf16" if self.precision == "bf16" else None
-        network = Network(
-            self._hold(), self.intercepts_, activations, self._norms, dropout, products
-        )
+        network = Network(weights, self.intercepts_, activations, self._norms, dropout, products)
         with share_of_threads(self.n_threads) as share:
             if self.solver == "lbfgs":
                 fit_lbfgs(self, network, X, y, sample_weight)
@@ -227,7 +238,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                     self, network, share, X, y, sample_weight, incremental, validation_data
                 )
 
-        if not all(np.isfinite(w).all() for w in [*self.coefs_, *self.intercepts_]):
+        norms = [array for norm in self._norms for array in norm.arrays()]
+        if not all(np.isfinite(w).all() for w in [*self.coefs_, *self.intercepts_, *norms]):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
                 " contain large values and need to be preprocessed."
@@ -286,9 +298,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             coef, intercept = self._draw_layer(i, fan_in, fan_out)
             self.coefs_.append(aligned_copy(coef.T, dtype).T)
             self.intercepts_.append(intercept.astype(dtype, copy=False))
-        kind = "batch" if self.batch_norm else "layer"
-        normed = sizes if self.batch_norm or self.layer_norm else []
-        self._norms = [Norm.new(kind, size, dtype) for size in normed]
+        kind = self._kind_of_norm()
+        self._norms = [Norm.new(kind, size, dtype) for size in sizes] if kind else []
         self._remember_best()
         if self.solver in STOCHASTIC_SOLVERS:
             self.loss_curve_ = []
@@ -296,6 +307,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             self.validation_scores_ = [] if self.early_stopping else None
             self.best_validation_score_ = -np.inf if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _kind_of_norm(self) -> str | None:
+        return "batch" if self.batch_norm else "layer" if self.layer_norm else None
 
     def _draw_layer(self, number: int, fan_in: int, fan_out: int) -> tuple[Array, Array]:
         """Return uniform numbers within the bounds of Glorot and Bengio."""
@@ -315,18 +329,6 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _recall_best(self) -> None:
         self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
         self._norms = self._best_norms
-
-    def _hold(self, dtype: np.dtype[Any] | None = None) -> list[Array]:
-        """Let ``coefs_`` and ``intercepts_`` stand as a network needs them; return the weights."""
-        weights = []
-        for i, coef in enumerate(self.coefs_):
-            weight = as_weight(np.asarray(coef), dtype)
-            if not weight.flags.writeable:
-                weight = weight.copy()
-            weights.append(weight)
-            self.coefs_[i] = weight.T
-            self.intercepts_[i] = np.require(self.intercepts_[i], weight.dtype, ["C", "W"])
-        return weights
 
     def _objective(self) -> Objective:
         return make_objective(self.loss, self.out_activation_, self._options())
@@ -370,8 +372,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _sums(self, X: Any) -> Array:
         """Return the last layer's sums for X, which was checked."""
         dtype = self.coefs_[0].dtype
-        if X.dtype != dtype:
-            dtype = np.result_type(X.dtype, dtype)
+        if X.dtype != dtype or dtype.char not in "fd":
+            dtype = float_dtype(X.dtype, dtype)
         weights = [as_weight(coef, dtype) for coef in self.coefs_]
         biases = [np.ascontiguousarray(b, dtype) for b in self.intercepts_]
         names = self._for_each("activation", self.activation, len(weights) - 1)

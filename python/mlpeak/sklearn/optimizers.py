@@ -14,8 +14,9 @@ import numpy as np
 from mlpeak import kernels
 from mlpeak._memory import aligned_full
 from mlpeak._types import Array
+from mlpeak.sklearn.network import trainable
 
-__all__ = ["AdamOptimizer", "Optimizer", "SGDOptimizer", "make_optimizer"]
+__all__ = ["AdamOptimizer", "Optimizer", "SGDOptimizer", "take_optimizer"]
 
 
 class Optimizer:
@@ -46,6 +47,17 @@ class Optimizer:
 
     def _shown(self, number: int) -> list[Array]:
         return [state[number].T for state in self.states]
+
+    def hold(self, parameters: Sequence[Array]) -> bool:
+        """Let the states stand as native code writes them; return whether they fit parameters."""
+        shapes = [[state.shape for state in states] for states in self.states]
+        if shapes != [[p.shape] * self.state_count for p in parameters]:
+            return False
+        self.states = [
+            [trainable(state, p.dtype) for state in states]
+            for states, p in zip(self.states, parameters, strict=True)
+        ]
+        return True
 
     def group(self) -> dict[str, Any]:
         """Return the numbers of the next update, as a program reads them; see `update`."""
@@ -240,8 +252,26 @@ class AdamOptimizer(Optimizer):
             )
 
 
-def make_optimizer(parameters: Sequence[Array], estimator: Any) -> Optimizer:
-    """Return the new state of an estimator's solver."""
+def take_optimizer(parameters: Sequence[Array], estimator: Any, incremental: bool) -> Optimizer:
+    """Return the state with which an estimator's solver begins: that of before, or a new one.
+
+    Parameters
+    ----------
+    parameters : sequence of ndarray
+        Of the network; a state that does not fit them is not kept.
+    estimator : BaseMLP
+    incremental : bool
+        Whether this is partial_fit, which goes on as scikit-learn's does.
+    """
+    e = estimator
+    kept = incremental or (e.warm_start and e.keep_optimizer_state)
+    old: Optimizer | None = getattr(e, "_optimizer", None)
+    if kept and old is not None and old.hold(parameters):
+        return old
+    return _new_optimizer(parameters, e)
+
+
+def _new_optimizer(parameters: Sequence[Array], estimator: Any) -> Optimizer:
     e = estimator
     if e.solver == "sgd":
         return SGDOptimizer(

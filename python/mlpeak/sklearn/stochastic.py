@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from mlpeak._types import Array
 from mlpeak.sklearn.engine import forward
 from mlpeak.sklearn.network import Network
-from mlpeak.sklearn.optimizers import make_optimizer
+from mlpeak.sklearn.optimizers import take_optimizer
 from mlpeak.sklearn.progress import make_progress
 from mlpeak.sklearn.threads import Share
 
@@ -55,9 +55,7 @@ def fit_stochastic(
         X, y as the score takes it, and y as a fit takes it.
     """
     e = estimator
-    kept = incremental or (e.warm_start and e.keep_optimizer_state)
-    if not kept or not hasattr(e, "_optimizer"):
-        e._optimizer = make_optimizer(network.parameters(), e)
+    e._optimizer = take_optimizer(network.parameters(), e, incremental)
     if e.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
 
