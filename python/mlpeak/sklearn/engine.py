@@ -18,7 +18,7 @@ from mlpeak.sklearn.network import Network, Norm
 from mlpeak.sklearn.objectives import Objective
 from mlpeak.sklearn.optimizers import Optimizer
 
-__all__ = ["Data", "Engine", "KernelEngine", "forward"]
+__all__ = ["Data", "Engine", "KernelEngine", "forward", "take_statistics"]
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1
@@ -221,11 +221,28 @@ def forward(net: Network, x: Any) -> Array:
     return _linear(x, net.weights[last], net.biases[last], net.precision)
 
 
-def _normalise(norm: Norm, z: Array, training: bool) -> tuple[Array, Array, Array]:
+def take_statistics(net: Network, x: Any) -> None:
+    """Let the batch norms' running statistics be those of x, so that it is predicted as trained."""
+    if not any(norm.kind == "batch" for norm in net.norms):
+        return
+    for i, norm in enumerate(net.norms):
+        assert norm.mean is not None
+        assert norm.var is not None
+        norm.mean[...] = norm.var[...] = 0
+        z = _linear(x, net.weights[i], net.biases[i], net.precision)
+        x, _, _ = _normalise(norm, z, training=True, momentum=1.0)
+        # a running variance is divided by one sample less
+        norm.var *= (len(x) - 1) / len(x)
+        x = _activate(net.activations[i], x)
+
+
+def _normalise(
+    norm: Norm, z: Array, training: bool, momentum: float = NORM_MOMENTUM
+) -> tuple[Array, Array, Array]:
     if norm.kind == "layer":
         return kernels.layer_norm(z, norm.weight, norm.bias, NORM_EPS)
     return kernels.batch_norm(
-        z, norm.weight, norm.bias, norm.mean, norm.var, training, NORM_MOMENTUM, NORM_EPS
+        z, norm.weight, norm.bias, norm.mean, norm.var, training, momentum, NORM_EPS
     )
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import ThreadpoolController
 
 from mlpeak._types import Array
+from mlpeak.sklearn.engine import take_statistics
 from mlpeak.sklearn.network import Network
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ def fit_lbfgs(
             array[...] = packed[start : start + array.size].reshape(array.shape)
             start += array.size
 
+    x = X.astype(network.dtype, copy=False)
+
+    def settle(packed: Array) -> None:
+        """Leave a point of the search as the model, with its own statistics."""
+        unpack(packed)
+        take_statistics(network, x)
+
     def loss_and_gradient(packed: Array) -> tuple[float, Array]:
         unpack(packed)
         loss, grads = engine.loss_and_gradient()
@@ -53,18 +61,18 @@ def fit_lbfgs(
 
     deadline = None if estimator.max_time is None else time.monotonic() + estimator.max_time
     callbacks = estimator._callbacks()
-    iteration = 0
+    iteration, stopped = 0, False
 
     def after_iteration(intermediate_result: Any) -> None:
-        nonlocal iteration
+        nonlocal iteration, stopped
         iteration += 1
         if callbacks:
-            unpack(intermediate_result.x)
+            settle(intermediate_result.x)
             estimator.n_iter_, estimator.loss_ = iteration, float(intermediate_result.fun)
             # each of them is called, whatever the others want
-            if True in [bool(callback(estimator)) for callback in callbacks]:
-                raise StopIteration
-        if deadline is not None and time.monotonic() > deadline:
+            stopped = True in [bool(callback(estimator)) for callback in callbacks]
+        stopped = stopped or (deadline is not None and time.monotonic() > deadline)
+        if stopped:
             raise StopIteration
 
     # SciPy's products of vectors are small: threads for them would only take cores from ours
@@ -82,6 +90,9 @@ def fit_lbfgs(
                 **_get_additional_lbfgs_options_dict("iprint", 1 if estimator.verbose else -1),
             },
         )
-    estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
+    if stopped:
+        estimator.n_iter_ = result.nit
+    else:
+        estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
     estimator.loss_ = result.fun
-    unpack(result.x)
+    settle(result.x)
