@@ -28,7 +28,11 @@ NOWHERE = -1
 
 def can_compile(network: Network, data: Data, objective: Objective) -> bool:
     """Return whether `CompiledEngine` can do what `KernelEngine` can."""
-    return objective.native is not None and mlpeak.get_backend() == "native"
+    if objective.native is None or mlpeak.get_backend() != "native":
+        return False
+    # losses are limited after they are weighted, where a negative weight would turn the limit round
+    weight = data.sample_weight
+    return not objective.native.clipped or weight is None or bool((weight >= 0).all())
 
 
 class CompiledEngine:
