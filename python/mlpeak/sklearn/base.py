@@ -301,12 +301,10 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         kind = self._kind_of_norm()
         self._norms = [Norm.new(kind, size, dtype) for size in sizes] if kind else []
         self._remember_best()
+        self.__dict__.pop("validation_loss_curve_", None)
         if self.solver in STOCHASTIC_SOLVERS:
-            self.loss_curve_ = []
-            self._no_improvement_count = 0
-            self.validation_scores_ = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.best_loss_ = None if self.early_stopping else np.inf
+            for name in ("loss_curve_", "validation_scores_", "best_loss_"):
+                self.__dict__.pop(name, None)
 
     def _kind_of_norm(self) -> str | None:
         return "batch" if self.batch_norm else "layer" if self.layer_norm else None

@@ -38,6 +38,8 @@ class Optimizer:
     #: the native update, and how many arrays it keeps for a parameter
     rule = ""
     state_count = 0
+    #: attributes that are parameters of the estimator
+    options: tuple[str, ...] = ()
 
     def __init__(self, parameters: Sequence[Array], learning_rate_init: float) -> None:
         self.learning_rate_init = learning_rate_init
@@ -58,6 +60,13 @@ class Optimizer:
             for states, p in zip(self.states, parameters, strict=True)
         ]
         return True
+
+    def follow(self, other: Optimizer) -> None:
+        """Take the options of another one of this class; states and what was counted stay."""
+        if self.learning_rate_init != other.learning_rate_init:
+            self.learning_rate = other.learning_rate
+        for name in ("learning_rate_init", *self.options):
+            setattr(self, name, getattr(other, name))
 
     def group(self) -> dict[str, Any]:
         """Return the numbers of the next update, as a program reads them; see `update`."""
@@ -93,6 +102,7 @@ class SGDOptimizer(Optimizer):
 
     rule = "sgd"
     state_count = 1
+    options = ("lr_schedule", "momentum", "nesterov", "power_t")
 
     def __init__(
         self,
@@ -108,6 +118,13 @@ class SGDOptimizer(Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
         self.power_t = power_t
+
+    def follow(self, other: Optimizer) -> None:
+        """Take the options of another one; another schedule begins with its first rate."""
+        assert isinstance(other, SGDOptimizer)
+        if self.lr_schedule != other.lr_schedule:
+            self.learning_rate = other.learning_rate
+        super().follow(other)
 
     @property
     def velocities(self) -> list[Array]:
@@ -180,6 +197,7 @@ class AdamOptimizer(Optimizer):
 
     rule = "adam"
     state_count = 2
+    options = ("beta_1", "beta_2", "epsilon", "weight_decay")
 
     def __init__(
         self,
@@ -266,9 +284,15 @@ def take_optimizer(parameters: Sequence[Array], estimator: Any, incremental: boo
     e = estimator
     kept = incremental or (e.warm_start and e.keep_optimizer_state)
     old: Optimizer | None = getattr(e, "_optimizer", None)
-    if kept and old is not None and old.hold(parameters):
+    if not kept or old is None or not old.hold(parameters):
+        return _new_optimizer(parameters, e)
+    if incremental:
         return old
-    return _new_optimizer(parameters, e)
+    now = _new_optimizer((), e)
+    if type(now) is not type(old):
+        return _new_optimizer(parameters, e)
+    old.follow(now)
+    return old
 
 
 def _new_optimizer(parameters: Sequence[Array], estimator: Any) -> Optimizer:

@@ -64,9 +64,7 @@ def fit_stochastic(
         X, y, sample_weight, held_out, held_out_weight = _split(e, X, y, sample_weight)
     elif e.early_stopping and validation_data is not None:
         held_out = validation_data[:2]
-    anew = not hasattr(e, "validation_loss_curve_") or not (e.warm_start or incremental)
-    if validation_data is not None and anew:
-        e.validation_loss_curve_ = []
+    _begin_records(e, validation_data is not None)
 
     n_samples = X.shape[0]
     if e.batch_size == "auto":
@@ -82,8 +80,9 @@ def fit_stochastic(
         batch_size = int(np.clip(e.batch_size, 1, n_samples))
     network.check_batches(n_samples, batch_size)
 
-    # drawn only where it is used, so that the other draws stay scikit-learn's
-    seed = int(e._random_state.randint(2**31)) if any(network.dropout) else 0
+    # Drawn only where it is used, so that the other draws stay scikit-learn's. An int random_state
+    # draws the same seed for each call: the samples seen so far make them differ.
+    seed = int(e._random_state.randint(2**31)) + e.t_ if any(network.dropout) else 0
     engine = e._make_engine(network, X, y, sample_weight, e._optimizer, seed)
     order = np.arange(n_samples)
     alone = batch_size * sum(w.size for w in network.weights) < FEW_MULTIPLICATIONS
@@ -113,19 +112,19 @@ def fit_stochastic(
                 _count_by_loss(e)
             e._optimizer.iteration_ends(e.t_)
 
+            converged = False
             if e._no_improvement_count > e.n_iter_no_change:
                 what = "Validation score" if held_out is not None else "Training loss"
                 message = (
                     f"{what} did not improve more than tol={e.tol:f}"
                     f" for {int(e.n_iter_no_change)} consecutive epochs."
                 )
-                if e._optimizer.trigger_stopping(message, progress.prints):
-                    break
-                e._no_improvement_count = 0
-            if incremental:
-                break
+                converged = e._optimizer.trigger_stopping(message, progress.prints)
+                if not converged:
+                    e._no_improvement_count = 0
             # each callback is called, whatever the others want
-            if True in [bool(callback(e)) for callback in callbacks]:
+            stopped = True in [bool(callback(e)) for callback in callbacks]
+            if converged or incremental or stopped:
                 break
             if deadline is not None and time.monotonic() > deadline:
                 break
@@ -143,6 +142,22 @@ def fit_stochastic(
 
     if e.early_stopping:
         e._recall_best()
+
+
+def _begin_records(e: BaseMLP, validated: bool) -> None:
+    """Give an estimator what no earlier fit has left by this solver and with this stopping."""
+    if not hasattr(e, "loss_curve_"):
+        e.loss_curve_ = []
+    if validated and not hasattr(e, "validation_loss_curve_"):
+        e.validation_loss_curve_ = []
+    if e.early_stopping and getattr(e, "validation_scores_", None) is None:
+        e.validation_scores_, e.best_validation_score_, e.best_loss_ = [], -np.inf, None
+    elif not e.early_stopping and getattr(e, "best_loss_", None) is None:
+        e.validation_scores_, e.best_validation_score_, e.best_loss_ = None, None, np.inf
+    else:
+        return
+    e._no_improvement_count = 0
+    e._remember_best()
 
 
 def _split(e: BaseMLP, X: Any, y: Array, sample_weight: Array | None) -> tuple[Any, ...]:
@@ -181,10 +196,10 @@ def _count_by_score(e: BaseMLP, held_out: tuple[Any, Array], weight: Array | Non
     assert e.best_validation_score_ is not None
     score = e._score(*held_out, sample_weight=weight)
     e.validation_scores_.append(score)
-    if score < e.best_validation_score_ + e.tol:
-        e._no_improvement_count += 1
-    else:
+    if score >= e.best_validation_score_ + e.tol:
         e._no_improvement_count = 0
+    else:  # NaN, too
+        e._no_improvement_count += 1
     if score > e.best_validation_score_:
         e.best_validation_score_ = score
         e._remember_best()
