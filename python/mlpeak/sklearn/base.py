@@ -45,6 +45,9 @@ STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
 # of which a prediction is done before its threads would be shared out
 FEW_ROWS = 16
 
+# of which BLAS adds the squares on one thread, sooner than NumPy's warnings are turned off
+FEW_NUMBERS = 4096
+
 _DTYPES = {"bf16": np.float32, "fp32": np.float32, "fp64": np.float64}
 
 
@@ -160,8 +163,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         """Return the score of early stopping, without checking X."""
 
     @abstractmethod
-    def _check_validation(self, X: Any, y: Any) -> tuple[Any, Array, Array]:
-        """Return a validation set: X, y as `_score` takes it, and y as a fit takes it."""
+    def _check_validation(self, X: Any, y: Any, outputs: int) -> tuple[Any, Array, Array]:
+        """Return a validation set: X, y as `_score` takes it, and y as a fit takes it.
+
+        ValueError if it does not fit a y of `outputs` columns.
+        """
 
     # ---- fitting ----
 
@@ -201,6 +207,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         activations, dropout = self._check_layers(len(sizes))
+        self._callbacks()
         if self.precision == "bf16" and self.solver == "lbfgs":
             raise ValueError("precision='bf16' is for the stochastic solvers, got solver='lbfgs'.")
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -216,9 +223,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if not first_pass:
             units = [X.shape[1], *sizes, y.shape[1] * self._objective().widen]
             check_fitted_arrays(self, units, self._kind_of_norm())
-        self.n_outputs_ = y.shape[1]
         if validation_data is not None:
-            validation_data = self._check_validation(*self._pair(validation_data))
+            validation_data = self._check_held_out(validation_data, y.shape[1])
+        self.n_outputs_ = y.shape[1]
 
         self._random_state = check_random_state(self.random_state)
         if first_pass:
@@ -246,14 +253,36 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             )
         return self
 
-    @staticmethod
-    def _pair(validation_data: Any) -> tuple[Any, Any]:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+    def _check_held_out(self, validation_data: Any, outputs: int) -> tuple[Any, Array, Array]:
+        """Return `validation_data` as `_check_validation` does, if it fits this fit."""
+        if self.solver not in STOCHASTIC_SOLVERS:
             raise ValueError(
-                "The 'validation_data' argument of fit must be a tuple (X, y)."
-                f" Got {type(validation_data).__name__} instead."
+                "The 'validation_data' argument of fit is for the stochastic solvers"
+                f" {STOCHASTIC_SOLVERS}. Got it with solver={self.solver!r}."
             )
-        return validation_data[0], validation_data[1]
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+            got = type(validation_data).__name__
+            if isinstance(validation_data, (tuple, list)):
+                got += f" of {len(validation_data)}"
+            raise ValueError(
+                f"The 'validation_data' argument of fit must be a tuple (X, y). Got {got} instead."
+            )
+        X, y = validation_data
+        X, y, target = self._check_validation(X, y, outputs)
+        if self.early_stopping and len(target) < 2:
+            raise ValueError(
+                "The validation set is too small. With early_stopping, 'validation_data' must have"
+                f" at least 2 samples. Got {len(target)} instead."
+            )
+        return X, y, target
+
+    @staticmethod
+    def _check_held_outputs(got: int, outputs: int) -> None:
+        if got != outputs:
+            raise ValueError(
+                "The y of 'validation_data' must have as many outputs as that of fit,"
+                f" {outputs}. Got {got} instead."
+            )
 
     def _check_layers(self, hidden: int) -> tuple[list[str], list[float]]:
         """Return the activation and the dropout of each hidden layer."""
@@ -349,9 +378,15 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _callbacks(self) -> list[Callable[[Any], Any]]:
         if self.callbacks is None:
             return []
-        return (
-            list(self.callbacks) if isinstance(self.callbacks, (list, tuple)) else [self.callbacks]
-        )
+        if callable(self.callbacks):
+            return [self.callbacks]
+        for callback in self.callbacks:
+            if not callable(callback):
+                raise TypeError(
+                    f"The 'callbacks' parameter of {type(self).__name__} must hold callables."
+                    f" Got {callback!r} instead."
+                )
+        return list(self.callbacks)
 
     def _check_solver(self) -> bool:
         if self.solver not in STOCHASTIC_SOLVERS:
@@ -397,8 +432,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             and X.shape[0] > 0
             and X.shape[1] == self.n_features_in_
             and "feature_names_in_" not in self.__dict__
-            # a finite sum has finite terms; where it is not, the full check tells why
-            and math.isfinite(X.sum())
+            # where it is not, the full check tells why
+            and _is_plainly_finite(X)
         ):
             return X
         return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
@@ -407,3 +442,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _is_plainly_finite(X: Array) -> bool:
+    """Return whether a sum is finite, which then has finite terms; without a warning."""
+    if X.size < FEW_NUMBERS:
+        return math.isfinite(np.vdot(X, X))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(X.sum())

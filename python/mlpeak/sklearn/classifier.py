@@ -48,7 +48,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     focal_gamma : float, default=2.0
         How much the focal loss turns from what is already certain; 0 is the log loss.
     label_smoothing : float, default=0.0
-        Share of each target that is spread over all classes, of the log loss.
+        Share of each target that is spread over all classes, for ``loss="log_loss"`` alone.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes; they multiply the sample weights.
     weight_decay : float, default=0.01
@@ -67,7 +67,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Compute in this precision instead of that of X. "bf16" trains in float32 with the factors of
         products rounded to bfloat16; predictions are computed in float32.
     keep_optimizer_state : bool, default=False
-        Go on with the solver's moments at a warm start.
+        Go on with the solver's moments at a warm start, if it is the same solver.
 
     Attributes
     ----------
@@ -182,6 +182,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     # ---- what a fit asks ----
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
+        if self.loss == "focal" and self.label_smoothing > 0:
+            raise ValueError(
+                "label_smoothing is of loss='log_loss' alone; with loss='focal' it must be 0.0."
+                f" Got {self.label_smoothing!r} instead."
+            )
         X, y = validate_data(
             self,
             X,
@@ -217,8 +222,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _weigh(self, y: Array, sample_weight: Array | None) -> Array | None:
         if self.class_weight is None:
             return sample_weight
+        multilabel = self._label_binarizer.y_type_.startswith("multilabel")
+        self._check_class_weight(multilabel)
         labels = self._label_binarizer.inverse_transform(y)
-        if self._label_binarizer.y_type_.startswith("multilabel"):
+        if multilabel:
             weight: Array = compute_sample_weight(self.class_weight, labels)
         else:
             # of all classes: a part of the data may lack some
@@ -226,22 +233,47 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             weight = each[np.searchsorted(self.classes_, labels)]
         return weight if sample_weight is None else weight * sample_weight
 
+    def _check_class_weight(self, multilabel: bool) -> None:
+        given = self.class_weight
+        if isinstance(given, list) and not (multilabel and all(isinstance(d, dict) for d in given)):
+            legal = "a list of a dict for each label" if multilabel else "a dict or 'balanced'"
+            raise TypeError(f"class_weight must be {legal}. Got {given!r} instead.")
+        for weights in given if isinstance(given, list) else [given]:
+            for label, weight in weights.items() if isinstance(weights, dict) else ():
+                if not isinstance(weight, Real) or not np.isfinite(float(weight)):
+                    raise ValueError(
+                        "class_weight must hold finite numbers."
+                        f" Got {weight!r} for the class {label!r} instead."
+                    )
+
     def _name_output(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
     def _options(self) -> dict[str, float]:
-        return {"label_smoothing": self.label_smoothing, "focal_gamma": self.focal_gamma}
+        # NumPy's own scalars would turn float32 arrays into float64
+        return {
+            "label_smoothing": float(self.label_smoothing),
+            "focal_gamma": float(self.focal_gamma),
+        }
 
     def _score(self, X: Any, y: Array, sample_weight: Array | None = None) -> float:
         return float(accuracy_score(y, self._predict(X, False), sample_weight=sample_weight))
 
-    def _check_validation(self, X: Any, y: Any) -> tuple[Any, Array, Array]:
+    def _check_validation(self, X: Any, y: Any, outputs: int) -> tuple[Any, Array, Array]:
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
             dtype=(np.float64, np.float32), reset=False,
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        known = self._label_binarizer.y_type_
+        if type_of_target(y).startswith("multilabel") != known.startswith("multilabel"):
+            raise ValueError(
+                f"The y of 'validation_data' must be {known}, as that of fit."
+                f" Got {type_of_target(y)} instead."
+            )
+        if known.startswith("multilabel"):
+            self._check_held_outputs(y.shape[1], outputs)
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
             raise ValueError(

@@ -124,9 +124,9 @@ def _copy_state(old: Any, new: Any) -> None:
 
 def _one_activation(estimator: BaseMLP) -> str:
     activation = estimator.activation
-    if isinstance(activation, str):
-        return activation
-    return activation[0] if activation else "relu"
+    if not isinstance(activation, str):
+        activation = activation[0] if activation else "relu"
+    return "logistic" if activation == "sigmoid" else activation
 
 
 def _check_convertible(estimator: BaseMLP) -> None:

@@ -67,7 +67,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Compute in this precision instead of that of X. "bf16" trains in float32 with the factors of
         products rounded to bfloat16; predictions are computed in float32.
     keep_optimizer_state : bool, default=False
-        Go on with the solver's moments at a warm start.
+        Go on with the solver's moments at a warm start, if it is the same solver.
 
     Attributes
     ----------
@@ -205,7 +205,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return "exp" if self.loss == "poisson" else "identity"
 
     def _options(self) -> dict[str, float]:
-        return {"huber_delta": self.huber_delta, "quantile": self.quantile}
+        # NumPy's own scalars would turn float32 arrays into float64
+        return {"huber_delta": float(self.huber_delta), "quantile": float(self.quantile)}
 
     def _score(self, X: Any, y: Array, sample_weight: Array | None = None) -> float:
         prediction = self._predict(X, False)
@@ -213,9 +214,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             return float("nan")
         return float(r2_score(y, prediction, sample_weight=sample_weight))
 
-    def _check_validation(self, X: Any, y: Any) -> tuple[Any, Array, Array]:
+    def _check_validation(self, X: Any, y: Any, outputs: int) -> tuple[Any, Array, Array]:
         X, y = self._validate(X, y, reset=False)
-        return X, y, y.reshape(len(y), -1)
+        target = y.reshape(len(y), -1)
+        self._check_held_outputs(target.shape[1], outputs)
+        return X, y, target
 
     # ---- what a user calls ----
 
@@ -257,6 +260,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         if self.loss != "gaussian_nll":
             raise ValueError(
                 f"return_std=True needs loss='gaussian_nll'. Got loss={self.loss!r} instead."
+            )
+        units = self.coefs_[-1].shape[1]
+        if units != 2 * self.n_outputs_:
+            raise ValueError(
+                "return_std=True needs a model that was fitted with loss='gaussian_nll', whose last"
+                f" layer has {2 * self.n_outputs_} units. Got one of {units} units instead."
             )
         output = self._forward_pass_fast(X)
         variance = np.maximum(kernels.exp(output[:, self.n_outputs_ :]), LEAST_VARIANCE)
