@@ -156,6 +156,10 @@ USER_LOSSES: dict[str, Callable[..., Any]] = {
     "largest": lambda out, y: (out - y).abs().max() + out.amax(1).sum(),
     "powers": lambda out, y: ((out.abs() + 0.1) ** y + 2.0**out + (out + 3) ** 0.5).sum(),
     "norm": lambda out, y: (out - y).norm(dim=1).mean() + (out - y).norm(1),
+    "norm of zeros": lambda out, y: (
+        (out * 0.0).norm(dim=1) + (out * 0.0).norm(1.5, dim=1) + (out - y).norm(3, dim=1)
+    ).sum(),
+    "std of a constant": lambda out, y: ((out * 0.0 + 1.0).std(1) + (out * y).std(1)).sum(),
     "std": lambda out, y: (out.std(1) - y.std(1)).square().mean(),
     "prod and cumsum": lambda out, y: (out.cumsum(1) * y).prod(1).sum(),
     "transposes": lambda out, y: (out.T @ y).square().mean() + (out.T.T * y).sum(),

@@ -51,6 +51,29 @@ def test_the_product_has_a_gradient_at_zero() -> None:
     assert x.grad.tolist() == [0, 10, 0]
 
 
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, float("inf")])
+def test_a_norm_of_zeros_has_the_gradient_zero(p: float) -> None:
+    x = tensor([[0.0, 0.0], [3.0, 0.0]], requires_grad=True)
+    x.norm(p, dim=1).sum().backward()
+    assert x.grad.tolist() == [[0, 0], [pytest.approx(1, rel=1e-6), 0]]
+
+
+def test_a_norm_that_underflows_has_the_gradient_zero() -> None:
+    for p in (2, 3):
+        x = leaf(1e-30, 1e-30)
+        x.norm(p).backward()
+        assert x.grad.tolist() == [0, 0]
+
+
+def test_the_deviation_of_equal_numbers_has_the_gradient_zero() -> None:
+    x = tensor([[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]], requires_grad=True)
+    x.std(1).sum().backward()
+    assert x.grad.tolist() == [[0, 0, 0], [-0.5, 0, 0.5]]
+    y = leaf(0)
+    y.sqrt().backward()
+    assert y.grad.tolist() == [float("inf")]
+
+
 def test_powers_of_zero_and_of_negative_numbers() -> None:
     x, y = leaf(0, -2, -2), leaf(2, 3, 2)
     z = x**y

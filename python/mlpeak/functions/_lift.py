@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,6 +89,8 @@ def numpy_names(function: Function) -> Function:
 
 def normal_dim(dim: int, ndim: int, function: str) -> int:
     """Return `dim` counted from the front; a 0-d tensor has the dims 0 and -1, as in torch."""
+    if type(dim) is not int:
+        dim = _whole(dim, function)
     count = max(ndim, 1)
     if not -count <= dim < count:
         raise IndexError(
@@ -97,16 +100,26 @@ def normal_dim(dim: int, ndim: int, function: str) -> int:
     return dim % count
 
 
+def _whole(dim: object, function: str) -> int:
+    """Return a NumPy integer or an integer tensor as an int; a bool is none, as in torch."""
+    if not isinstance(dim, (bool, np.bool_)):
+        try:
+            return operator.index(dim)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+    raise TypeError(f"{function}(): argument 'dim' must be int, not {type(dim).__name__}")
+
+
 def normal_dims(
     dim: int | tuple[int, ...] | list[int] | None, ndim: int, function: str
 ) -> tuple[int, ...] | None:
     """Return distinct dims counted from the front in ascending order; None for all."""
     if dim is None:
         return None
-    dims = (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
+    dims = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
     if not dims:
         return None
-    normal = sorted(normal_dim(int(d), ndim, function) for d in dims)
+    normal = sorted(normal_dim(d, ndim, function) for d in dims)
     if len(set(normal)) != len(normal):
         raise RuntimeError(f"{function}: a dim appears multiple times in the list of dims {dims}")
     return tuple(normal) if ndim else None

@@ -11,9 +11,10 @@ from mlpeak.autograd import apply
 from mlpeak.dtypes import check_dtype
 from mlpeak.functions._lift import cast, is_tensor, normal_dim, normal_dims, numpy_names, to_float
 from mlpeak.functions.arithmetic import maximum, minimum, square, sub
-from mlpeak.functions.elementary import exp, log, pow
+from mlpeak.functions.elementary import exp, log
 from mlpeak.ops import reductions as ops
-from mlpeak.ops.arithmetic import DIV, SQRT
+from mlpeak.ops.arithmetic import DIV, ROOT_OF_SQUARES
+from mlpeak.ops.elementary import POW_OF_SIZE
 from mlpeak.ops.indexing import GATHER
 from mlpeak.ops.registry import Op
 
@@ -65,15 +66,69 @@ def mean(
 def var(
     input: Tensor,
     dim: Dims = None,
-    *,
-    correction: float = 1,
-    keepdim: bool = False,
     unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Tensor:
-    """Return the variance over `dim`: squared deviations from the mean over ``n - correction``."""
+    """Return the variance over `dim`: squared deviations from the mean over ``n - correction``.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floats.
+    dim : int, tuple of int, bool or None
+        None takes all elements; so does a bool, which is then `unbiased`.
+    unbiased : bool, optional
+        True, as by default, is a `correction` of 1, False one of 0.
+    keepdim : bool
+        Keep the dims with length 1.
+    correction : float, optional
+        What is subtracted from the number of elements.
+
+    Raises
+    ------
+    TypeError
+        If `unbiased` is no bool, or is given twice or beside `correction`.
+    """
+    return _var("var", input, dim, unbiased, keepdim, correction)
+
+
+@numpy_names
+def std(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Return the standard deviation over `dim`, the square root of `var`; its gradient at 0 is 0.
+
+    The parameters are those of `var`.
+    """
+    return apply(ROOT_OF_SQUARES, _var("std", input, dim, unbiased, keepdim, correction))
+
+
+def _var(
+    name: str,
+    input: Tensor,
+    dim: Dims,
+    unbiased: bool | None,
+    keepdim: bool,
+    correction: float | None,
+) -> Tensor:
+    if isinstance(dim, bool) and unbiased is None:
+        dim, unbiased = None, dim
     if unbiased is not None:
+        if not isinstance(unbiased, bool):
+            raise TypeError(f"{name}(): unbiased is {type(unbiased).__name__}; expected a bool")
+        if correction is not None:
+            raise TypeError(f"{name}(): unbiased and correction are both given; expected one")
         correction = 1 if unbiased else 0
-    dims = normal_dims(dim, input.ndim, "var")
+    elif correction is None:
+        correction = 1
+    dims = normal_dims(dim, input.ndim, name)
     centre = mean(input, dims, True)
     count = 1
     for n, kept in zip(input.shape, centre.shape, strict=True):
@@ -81,19 +136,6 @@ def var(
     total = sum(square(sub(input, centre)), dims, keepdim)
     divisor = total._make(total._array.dtype.type(builtins.max(count - correction, 0)))
     return apply(DIV, total, divisor)
-
-
-@numpy_names
-def std(
-    input: Tensor,
-    dim: Dims = None,
-    *,
-    correction: float = 1,
-    keepdim: bool = False,
-    unbiased: bool | None = None,
-) -> Tensor:
-    """Return the standard deviation over `dim`, the square root of `var`."""
-    return apply(SQRT, var(input, dim, correction=correction, keepdim=keepdim, unbiased=unbiased))
 
 
 @numpy_names
@@ -214,7 +256,7 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 
 
 def norm(input: Tensor, p: float | str = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Return the vector norm over `dim`: ``(sum |x|**p)**(1/p)``.
+    """Return the vector norm over `dim`: ``(sum |x|**p)**(1/p)``; its gradient at 0 is 0.
 
     Parameters
     ----------
@@ -228,13 +270,16 @@ def norm(input: Tensor, p: float | str = 2, dim: Dims = None, keepdim: bool = Fa
         Keep the dims with length 1.
     """
     if p in (2, "fro"):
-        return apply(SQRT, sum(square(input), dim, keepdim))
+        return apply(ROOT_OF_SQUARES, sum(square(input), dim, keepdim))
     if isinstance(p, str) or p <= 0:
         raise ValueError(f"norm: p is {p!r}; expected a positive number or 'fro'")
     size = input.abs()
     if p == float("inf"):
         return amax(size, dim, keepdim)
-    return sum(size, dim, keepdim) if p == 1 else pow(sum(pow(size, p), dim, keepdim), 1 / p)
+    if p == 1:
+        return sum(size, dim, keepdim)
+    total = sum(apply(POW_OF_SIZE, size, exponent=float(p)), dim, keepdim)
+    return apply(POW_OF_SIZE, total, exponent=1 / p)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:

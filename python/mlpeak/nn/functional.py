@@ -14,6 +14,7 @@ import numpy as np
 
 from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.autograd import apply
+from mlpeak.functions._lift import normal_dim
 from mlpeak.nn._losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -184,16 +185,12 @@ def _along(name: str, x: Tensor, dim: int | None, stacklevel: int, dtype: Any) -
             stacklevel=stacklevel,
         )
         dim = 0 if x.ndim in (0, 1, 3) else 1
-    if not -max(x.ndim, 1) <= dim < max(x.ndim, 1):
-        raise IndexError(
-            "Dimension out of range (expected to be in range of "
-            f"[{-max(x.ndim, 1)}, {max(x.ndim, 1) - 1}], but got {dim})"
-        )
+    dim = normal_dim(dim, x.ndim, name)
     if dtype is not None:
         x = x.to(dtype)
     if x.ndim == 0:
         return apply(ACTIVATIONS[name], x.reshape(1)).reshape(())
-    if dim in (-1, x.ndim - 1):
+    if dim == x.ndim - 1:
         return apply(ACTIVATIONS[name], x)
     return apply(ACTIVATIONS[name], x.transpose(dim, -1)).transpose(dim, -1)
 

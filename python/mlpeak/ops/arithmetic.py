@@ -282,6 +282,18 @@ class Sqrt(Op):
         return (grad / (y + y),)
 
 
+class RootOfSquares(Sqrt):
+    """The square root of a sum of squares: a norm, whose derivative at 0 is 0, as in torch."""
+
+    name = "root_of_squares"
+
+    def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
+        (y,) = ctx.saved
+        (slope,) = super().backward(ctx, grad)
+        assert slope is not None
+        return (masked(slope, y != 0),)
+
+
 class Rsqrt(Op):
     """1 / sqrt(x), as a division: an approximation would differ between CPUs."""
 
@@ -410,6 +422,7 @@ ROUND = register(_Step("round", "Round", np.rint))
 TRUNC = register(_Step("trunc", None, np.trunc))
 SQUARE = register(Square())
 SQRT = register(Sqrt())
+ROOT_OF_SQUARES = register(RootOfSquares())
 RSQRT = register(Rsqrt())
 RECIPROCAL = register(Reciprocal())
 CLAMP = register(Clamp())

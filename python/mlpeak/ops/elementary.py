@@ -104,6 +104,18 @@ class Pow(Op):
         return (grad * (kernels.pow(x, exponent - 1) * x.dtype.type(exponent)),)
 
 
+class PowOfSize(Pow):
+    """x**exponent of sizes x >= 0, with the derivative 0 at 0: what a norm is made of."""
+
+    name = "pow_of_size"
+
+    def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
+        (x,) = ctx.saved
+        (slope,) = super().backward(ctx, grad)
+        assert slope is not None
+        return (masked(slope, x != 0),)
+
+
 def _power(a: Array, b: Array) -> Array:
     """a**b = exp(b log a) in float64, rounded once; with the sign rules of IEEE 754's pow."""
     a, b = np.broadcast_arrays(a.astype(np.float64), b.astype(np.float64))
@@ -159,5 +171,6 @@ LOG = register(Log())
 LOG1P = register(Log1p())
 ERF = register(Erf())
 POW = register(Pow())
+POW_OF_SIZE = register(PowOfSize())
 POW_TENSOR = register(PowTensor())
 INTEGER_POW = register(IntegerPow())
