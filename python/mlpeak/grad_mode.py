@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -40,6 +41,8 @@ class _GradMode:
 
     def __call__(self, function: Function) -> Function:
         enabled = self._enabled
+        if inspect.isgeneratorfunction(function):
+            return _in_mode(function, enabled)  # type: ignore[no-any-return]
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -49,7 +52,44 @@ class _GradMode:
         return wrapped  # type: ignore[return-value]
 
 
-class no_grad(_GradMode):
+def _in_mode(function: Callable[..., Generator[Any, Any, Any]], enabled: bool) -> Any:
+    """Return a generator function whose body runs in the mode, and what it yields to does not."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        with _GradMode(enabled):
+            generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        try:
+            while True:
+                with _GradMode(enabled):
+                    item = resume()
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(generator.throw, error)
+                else:
+                    resume = functools.partial(generator.send, sent)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            with _GradMode(enabled):
+                generator.close()
+
+    return wrapped
+
+
+class _Plain(_GradMode):
+    """A mode without arguments, which decorates with and without parentheses."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        """Decorate directly when used without parentheses."""
+        return super().__new__(cls) if function is None else cls()(function)
+
+
+class no_grad(_Plain):
     """Record nothing: a ``with`` block or a decorator.
 
     Examples
@@ -62,19 +102,11 @@ class no_grad(_GradMode):
     False
     """
 
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        """Decorate directly when used as ``@no_grad`` without parentheses."""
-        self = super().__new__(cls)
-        if function is None:
-            return self
-        _GradMode.__init__(self, False)
-        return self(function)
-
     def __init__(self) -> None:
         super().__init__(False)
 
 
-class enable_grad(_GradMode):
+class enable_grad(_Plain):
     """Record again inside a `no_grad` block: a ``with`` block or a decorator."""
 
     def __init__(self) -> None:
@@ -88,12 +120,19 @@ class inference_mode(_GradMode):
     tensors, so the results are ordinary ones without a gradient.
     """
 
+    def __new__(cls, mode: Any = True) -> Any:
+        """Decorate directly when used without parentheses."""
+        return cls()(mode) if callable(mode) else super().__new__(cls)
+
     def __init__(self, mode: bool = True) -> None:
         super().__init__(not mode)
 
 
 class set_grad_enabled(_GradMode):
-    """Switch recording on or off, at once and until the end of the ``with`` block, if it is one."""
+    """Switch recording on or off, at once and until the end of the ``with`` block, if it is one.
+
+    As a decorator it switches while the function runs, and not before.
+    """
 
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
@@ -103,3 +142,8 @@ class set_grad_enabled(_GradMode):
     def __enter__(self) -> None:
         self._before.append(self._at_call)
         globals()["mode"].enabled = self._enabled
+
+    def __call__(self, function: Function) -> Function:
+        """Take the switch back, and set the mode while `function` runs."""
+        mode.enabled = self._at_call
+        return super().__call__(function)
