@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -145,6 +146,14 @@ def test_torchs_state_continues(name: str) -> None:
     ours.optimizer.load_state_dict(theirs.optimizer.state_dict())
     ours.load_state_dict(theirs.state_dict())
     np.testing.assert_allclose(trace(ours, 25), trace(theirs, 25), rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", [n for n in SCHEDULES if not n.startswith("LambdaLR")])
+def test_a_pickled_schedule_continues(name: str) -> None:
+    whole = trace(SCHEDULES[name](lr_scheduler, make_optimizer(optim)), STEPS)
+    scheduler = SCHEDULES[name](lr_scheduler, make_optimizer(optim))
+    trace(scheduler, 20)
+    np.testing.assert_array_equal(trace(pickle.loads(pickle.dumps(scheduler)), 30), whole[20:])
 
 
 def test_a_plateau_resumes() -> None:

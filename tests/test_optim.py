@@ -142,6 +142,16 @@ def test_a_saved_state_continues(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_a_pickled_optimizer_continues(case: str) -> None:
+    whole = Run("mlpeak", case).steps()
+    run = Run("mlpeak", case)
+    run.steps(0, 8)
+    run.model, run.optimizer = pickle.loads(pickle.dumps((run.model, run.optimizer)))
+    for a, b in zip(run.steps(8), whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_torchs_saved_state_continues(case: str) -> None:
     pytest.importorskip("torch")
     first = Run("torch", case)

@@ -83,7 +83,13 @@ class Optimizer:
         self._followers.add(follower)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_state": self.state, "_followers": weakref.WeakSet()}
+        state = {**self.__dict__, "_state": self.state}
+        del state["_followers"]  # compiled steps belong to this optimizer, not to its copies
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._followers = weakref.WeakSet()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, as when a frozen layer is released.
