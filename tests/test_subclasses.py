@@ -1,4 +1,4 @@
-"""Subclasses of numpy.ndarray are taken as the arrays they are, on both backends."""
+"""Subclasses of numpy.ndarray are taken as the arrays they are: by kernels and by tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mlpeak
 from mlpeak import kernels
+from mlpeak.data import TensorDataset
 
 X = np.random.default_rng(0).random((3, 3)) * 0.8 + 0.1
 INDICES = np.array([[0, 2]])
@@ -52,6 +54,27 @@ def test_matrix_is_taken_as_an_array(backend: str, name: str) -> None:
     for one, other in pairs:
         if one is not None:
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize(
+    "make", [mlpeak.Tensor, mlpeak.from_numpy, mlpeak.as_tensor, mlpeak.tensor]
+)
+@pytest.mark.parametrize("kind", [np.asmatrix, np.ma.asarray])
+def test_a_tensor_of_a_matrix_or_a_masked_array_is_a_tensor(kind: Any, make: Any) -> None:
+    source = kind(X.copy())
+    x = make(source)
+    assert type(x.numpy()) is np.ndarray
+    np.testing.assert_array_equal((x * x).numpy(), X * X)
+    assert x[0].shape == (3,)
+    shares = np.shares_memory(x.numpy(), np.asarray(source))
+    assert shares is (make is not mlpeak.tensor)
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_a_data_set_of_a_matrix_has_samples_of_one_dimension() -> None:
+    (row,) = TensorDataset(np.asmatrix(X))[1]
+    assert row.shape == (3,)
 
 
 def test_written_array_is_returned_itself(backend: str, tmp_path: Any) -> None:

@@ -66,7 +66,7 @@ class Tensor(Variable):
         if isinstance(data, Variable):
             array = data._array
         elif isinstance(data, np.ndarray):
-            array = data
+            array = conversion.ordinary(data)
         else:
             array = np.asarray(data, dtypes.get_default_dtype())
         check_dtype(array.dtype, type(self).__name__)

@@ -44,6 +44,9 @@ class Traced(np.ndarray[Any, Any]):
     _value: RawValue | None
     _version: int
 
+    #: A tensor holds it as it is; of other subclasses it takes the memory.
+    stays_in_tensors = True
+
     def __array_finalize__(self, source: object) -> None:
         # what NumPy makes by itself has no value until `wrap` gives it one
         self._memory, self._steps, self._value, self._version = None, (), None, 0

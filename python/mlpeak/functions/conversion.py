@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from mlpeak._tensor import Tensor
 
 
+def ordinary(array: Array) -> Array:
+    """Return a matrix, a masked array and the like as an ordinary array on the same memory.
+
+    Their operators mean other things. The arrays of a captured step stay what they are.
+    """
+    if type(array) is np.ndarray or getattr(type(array), "stays_in_tensors", False):
+        return array
+    return array.view(np.ndarray)
+
+
 def to_array(function: str, data: Any, dtype: DTypeLike | None, copy: bool) -> Array:
     """Return numbers, nested lists, tensors or arrays as an array that a tensor can hold.
 
