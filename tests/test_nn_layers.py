@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from mlpeak import nn
 from mlpeak._random import manual_seed
 from mlpeak._tensor import tensor
+from mlpeak.grad_mode import no_grad
 from mlpeak.nn import functional as F
 
 
@@ -116,7 +118,30 @@ def test_element_weights_need_a_reduction_that_exists() -> None:
         F.mse_loss(x, x, weight=tensor([1.0]))
 
 
-def test_a_target_that_would_need_a_gradient_is_refused() -> None:
-    x = tensor([0.5], requires_grad=True)
-    with pytest.raises(RuntimeError, match="derivative for 'target' is not implemented"):
-        F.binary_cross_entropy(x, x)
+X23, ROWS = tensor(np.full((2, 3), 0.5, np.float32)), tensor([0, 2])
+
+WITHOUT_A_DERIVATIVE: dict[str, Callable[[Any], Any]] = {
+    "target": lambda w: F.binary_cross_entropy(X23[0], w),
+    "weight": lambda w: F.cross_entropy(X23, ROWS, weight=w),
+    "pos_weight": lambda w: F.binary_cross_entropy_with_logits(X23, X23, pos_weight=w),
+    "sample_weight": lambda w: F.mse_loss(X23.T, X23.T, sample_weight=w),
+    "running_mean": lambda w: F.batch_norm(X23, w, w.detach()),
+    "running_var": lambda w: F.batch_norm(X23, w.detach(), w),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_DERIVATIVE)
+def test_what_has_no_derivative_may_not_require_a_gradient(name: str) -> None:
+    call = WITHOUT_A_DERIVATIVE[name]
+    w = tensor([0.5, 0.25, 1.0], requires_grad=True)
+    with pytest.raises(RuntimeError, match=f"with respect to argument '{name}'"):
+        call(w)
+    call(w.detach())
+    with no_grad():
+        call(w)
+
+
+def test_a_variance_has_a_derivative() -> None:
+    var = tensor(np.ones((2, 3), np.float32), requires_grad=True)
+    F.gaussian_nll_loss(X23, X23, var, reduction="sum").backward()
+    assert var.grad.tolist() == [[0.5] * 3] * 2

@@ -11,6 +11,7 @@ import numpy as np
 
 from mlpeak.autograd import Variable, apply
 from mlpeak.dtypes import DType, check_dtype, get_default_dtype, result_type
+from mlpeak.grad_mode import mode
 from mlpeak.ops.arithmetic import CAST
 
 if TYPE_CHECKING:
@@ -72,6 +73,22 @@ def pair(function: str, a: Any, b: Any, like: Tensor | None = None) -> tuple[Ten
 def to_float(x: Tensor) -> Tensor:
     """Return integers and booleans in the default dtype, floats as they are."""
     return x if x._array.dtype.kind == "f" else cast(x, get_default_dtype())
+
+
+def refuse_gradient(function: str, **arguments: Tensor | None) -> None:
+    """Raise if one of the named arguments requires a gradient, which `function` does not give.
+
+    Raises
+    ------
+    RuntimeError
+        While operations are recorded, as in torch.
+    """
+    for name, x in arguments.items():
+        if x is not None and mode.enabled and x.requires_grad:
+            raise RuntimeError(
+                f"The function '{function}' is not differentiable with respect to argument "
+                f"'{name}'. This input cannot have requires_grad True; detach() it."
+            )
 
 
 def numpy_names(function: Function) -> Function:

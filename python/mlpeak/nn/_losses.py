@@ -9,6 +9,7 @@ import numpy as np
 
 from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.autograd import apply
+from mlpeak.functions._lift import refuse_gradient
 from mlpeak.ops.losses import LOSSES
 
 
@@ -30,10 +31,10 @@ def _loss(
     name: str, input: Tensor, target: Tensor, *arrays: Tensor | None, **params: Any
 ) -> Tensor:
     op = LOSSES[name]
-    if target.requires_grad and not op.symmetric:
-        raise RuntimeError(
-            f"{name}: the derivative for 'target' is not implemented; detach() the target"
-        )
+    named = dict(zip((*op.arrays, "sample_weight"), arrays, strict=True))
+    if not op.symmetric:
+        named["target"] = target
+    refuse_gradient(name, **{n: x for n, x in named.items() if n not in op.differentiated})
     return apply(op, input, target, *arrays, **params)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.autograd import apply
-from mlpeak.functions._lift import normal_dim
+from mlpeak.functions._lift import normal_dim, refuse_gradient
 from mlpeak.nn._losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -304,12 +304,15 @@ def batch_norm(
     ------
     ValueError
         In training, for a batch of one sample: it has no variance.
+    RuntimeError
+        If a running statistic requires a gradient, while operations are recorded.
     """
     if training and input.ndim == 2 and input.shape[0] == 1:
         raise ValueError(
             "Expected more than 1 value per channel when training, "
             f"got input size {list(input.shape)}"
         )
+    refuse_gradient("batch_norm", running_mean=running_mean, running_var=running_var)
     output = apply(
         _batch_norm,
         input,

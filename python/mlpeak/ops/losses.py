@@ -22,6 +22,8 @@ class Loss(Op):
     ----------
     arrays : tuple of str
         The kernel's further array arguments, after input and target.
+    differentiated : tuple of str
+        Which of them have a gradient.
     symmetric : bool
         Whether the loss depends on input - target alone, so that the gradient of target is the
         negative one of input. A target of other losses has no gradient.
@@ -32,11 +34,13 @@ class Loss(Op):
         name: str,
         onnx: str | None = None,
         arrays: tuple[str, ...] = (),
+        differentiated: tuple[str, ...] = (),
         symmetric: bool = False,
     ) -> None:
         self.name = name
         self.onnx = onnx
         self.arrays = arrays
+        self.differentiated = differentiated
         self.symmetric = symmetric
 
     def _keywords(self, arrays: tuple[Any, ...], params: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +78,7 @@ LOSSES: dict[str, Loss] = {
         Loss("nll_loss", "NegativeLogLikelihoodLoss", ("weight",)),
         Loss("binary_cross_entropy"),
         Loss("binary_cross_entropy_with_logits", arrays=("pos_weight",)),
-        Loss("gaussian_nll_loss", arrays=("var",), symmetric=True),
+        Loss("gaussian_nll_loss", arrays=("var",), differentiated=("var",), symmetric=True),
         Loss("poisson_nll_loss"),
     )
 }
