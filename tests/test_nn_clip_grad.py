@@ -9,7 +9,7 @@ from mlpeak import nn
 from mlpeak._tensor import from_numpy, tensor
 
 
-@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, float("inf")])
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, -1.0, 0.0, float("inf"), -float("inf")])
 @pytest.mark.parametrize("max_norm", [0.5, 1e3])
 def test_clip_grad_norm_is_torchs(norm_type: float, max_norm: float) -> None:
     torch = pytest.importorskip("torch")

@@ -89,6 +89,10 @@ def test_trunc_normal(bounds: tuple[float, float]) -> None:
     assert distance < 1.95 / math.sqrt(x.size)
 
 
+def test_trunc_normal_of_one_number() -> None:
+    assert abs(init.trunc_normal_(empty(())).item()) <= 2
+
+
 def test_trunc_normal_far_from_its_mean_warns_and_stays_inside() -> None:
     with pytest.warns(UserWarning, match="mean is more than 2 std from"):
         x = init.trunc_normal_(empty((10,)), mean=0.0, std=1.0, a=4.0, b=5.0).numpy()

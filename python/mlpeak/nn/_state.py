@@ -33,8 +33,18 @@ class IncompatibleKeys(NamedTuple):
 
 
 def empty_parameter(shape: tuple[int, ...], device: object, dtype: Any) -> Parameter:
-    """Return a parameter yet to be filled."""
+    """Return a parameter yet to be filled.
+
+    Raises
+    ------
+    RuntimeError
+        If a length is negative.
+    """
     check_device(device)
+    if any(n < 0 for n in shape):
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+        )
     return Parameter(from_numpy(aligned_empty(shape, dtype or get_default_dtype())))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from mlpeak._tensor import Tensor, from_numpy
 from mlpeak.autograd import apply
+from mlpeak.functions import elementary
 from mlpeak.functions._lift import normal_dim, refuse_gradient
 from mlpeak.nn._losses import (
     binary_cross_entropy,
@@ -89,7 +90,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``max(x, 0)``."""
-    return apply(ACTIVATIONS["relu"], input)
+    return elementary.relu(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -134,7 +135,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def sigmoid(input: Tensor) -> Tensor:
     """Return ``1 / (1 + exp(-x))``."""
-    return apply(ACTIVATIONS["sigmoid"], input)
+    return elementary.sigmoid(input)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 def tanh(input: Tensor) -> Tensor:
     """Return the hyperbolic tangent."""
-    return apply(ACTIVATIONS["tanh"], input)
+    return elementary.tanh(input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

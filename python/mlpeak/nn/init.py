@@ -125,7 +125,7 @@ def trunc_normal_(
         )
     seed, step = (generator or _random.default_generator).next()
     u = kernels.random_uniform(
-        tuple(tensor.shape), seed=seed, stream=_random.INIT, step=step, dtype=np.float64
+        (tensor.numel(),), seed=seed, stream=_random.INIT, step=step, dtype=np.float64
     )
     scale = std * math.sqrt(2.0)
     low, high = np.full(u.shape, (a - mean) / scale), np.full(u.shape, (b - mean) / scale)
@@ -135,7 +135,8 @@ def trunc_normal_(
         middle = 0.5 * (low + high)
         below = kernels.erf(middle) < wanted
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return overwrite(tensor, np.clip(mean + scale * (0.5 * (low + high)), a, b))
+    values = np.clip(mean + scale * (0.5 * (low + high)), a, b)
+    return overwrite(tensor, values.reshape(tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

@@ -38,7 +38,8 @@ def clip_grad_norm_(
     max_norm : float
         The largest norm that is left as it is.
     norm_type : float
-        The p of the p-norm; ``inf`` for the largest absolute value.
+        The p of the p-norm; ``inf`` for the largest absolute value, ``-inf`` for the smallest, 0
+        for the number of those that are not zero.
     error_if_nonfinite : bool
         Whether a norm of nan or inf is an error; else the gradients become nan or 0.
     foreach : optional
@@ -79,6 +80,10 @@ def _norm(x: NDArray[Any], p: float) -> float:
     """Return the p-norm of all elements, summed in the order of `mlpeak.kernels.sum`."""
     if p == math.inf:
         return float(np.max(np.abs(x), initial=0))
+    if p == -math.inf:
+        return float(np.min(np.abs(x), initial=math.inf))
+    if p == 0:
+        return float(np.count_nonzero(x))
     if p == 2.0:
         with np.errstate(over="ignore"):
             return math.sqrt(float(kernels.sum(x * x)))
