@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlpeak import no_grad, tensor, where, zeros
+from mlpeak import nn, no_grad, tensor, where, zeros
 from tensor_cases import leaf
 
 MODIFIED = "modified by an inplace operation"
@@ -166,3 +166,61 @@ def test_a_tensor_may_be_changed_by_itself() -> None:
     y[1:] = y[:1]
     y.sum().backward()
     assert x.grad.tolist() == [4, 0]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda y, w: nn.functional.linear(y.unsqueeze(0), w.unsqueeze(0)),
+        lambda y, w: y @ w,
+        lambda y, w: w @ y,
+        lambda y, w: y.expand(3, 2) @ w,
+        lambda y, w: y * w,
+        lambda y, w: w / y.detach(),
+        lambda y, w: w % y,
+    ],
+)
+def test_changing_what_no_wanted_gradient_needs_is_fine(use: Any) -> None:
+    w = leaf(3, 4)
+    fixed = tensor([5.0, 6.0])
+    y = fixed * 1
+    use(y, w).sum().backward()
+    expected = w.grad.tolist()
+    w.grad = None
+    x = w * 1
+    loss = use(y, x).sum()
+    x.add_(1)
+    loss.backward()
+    assert w.grad.tolist() == expected
+
+
+def test_an_output_that_only_an_exponents_gradient_needs_may_change() -> None:
+    x = leaf(1, 2)
+    y = x ** tensor([2.0, 3.0])
+    y += 1
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 12]
+
+
+def test_a_retained_gradient_is_that_of_the_last_version() -> None:
+    x = leaf(1, 2)
+    y = x * 1
+    y.retain_grad()
+    y.mul_(3)
+    y.sum().backward()
+    assert y.grad.tolist() == [1, 1]
+    assert x.grad.tolist() == [3, 3]
+
+
+def test_a_retained_gradient_survives_a_change_through_a_view() -> None:
+    x = leaf(1, 2)
+    y = x * 1
+    y.retain_grad()
+    part = y[:1]
+    part.retain_grad()
+    y.mul_(3)
+    y[1].add_(1)
+    (y.sum() + part.sum()).backward()
+    assert y.grad.tolist() == [2, 1]
+    assert part.grad.tolist() == [1]
+    assert x.grad.tolist() == [6, 3]

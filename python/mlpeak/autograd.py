@@ -186,7 +186,15 @@ def _replay_view(x: Variable, view: View) -> None:
                 node = apply(op, node, **params)
         finally:
             mode.enabled = was
+        _keep_retained(x, x._node, node._node)
         x._node = node._node
+
+
+def _keep_retained(x: Variable, old: Node | Variable | None, new: Node | None) -> None:
+    """Let a tensor whose gradient is retained get that of its `new` node, no longer the old's."""
+    if isinstance(old, Node) and old.retained and new is not None:
+        new.retained += tuple(r for r in old.retained if r() is x)
+        old.retained = tuple(r for r in old.retained if r() is not x)
 
 
 def apply(op: Op, *inputs: Variable | None, **params: Any) -> Tensor:
@@ -334,6 +342,7 @@ def apply_inplace(op: Op, target: V, *others: Variable | None, **params: Any) ->
         return target
     if view is None:
         target._version.value += 1
+        _keep_retained(target, target._node, result._node)
         target._node = result._node
         return target
     # a view: the base is what changed, and all its views follow when they are next used
@@ -341,6 +350,7 @@ def apply_inplace(op: Op, target: V, *others: Variable | None, **params: Any) ->
     replaced = Context((edges[0] is not None, True), {"steps": view.steps, "like": base._array})
     target._version.value += 1
     base._node = Node(_REPLACE, replaced, edges, ())
+    _keep_retained(base, edges[0], base._node)
     return target
 
 

@@ -83,17 +83,13 @@ class Mul(_Product):
         return grad * b if ctx.needs[0] else None, grad * a if ctx.needs[1] else None
 
 
-class _Quotient(_Binary):
-    """Both derivatives need b, and that of b needs a."""
+class Div(_Binary):
+    """a / b, of floats. Both derivatives need b, and that of b needs a."""
+
+    name, onnx, ufunc = "div", "Div", np.divide
 
     def keep(self, ctx: Context, a: Array, b: Array) -> None:
         ctx.save(a if ctx.needs[1] else None, b)
-
-
-class Div(_Quotient):
-    """a / b, of floats."""
-
-    name, onnx, ufunc = "div", "Div", np.divide
 
     def derivatives(self, ctx: Context, grad: Array) -> tuple[Array | None, Array | None]:
         a, b = ctx.saved
@@ -108,31 +104,56 @@ def _refuse_zero(name: str, b: Array) -> None:
         raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
 
 
-class FloorDivide(_Binary):
-    """floor(a / b)."""
-
-    name, ufunc, differentiable = "floor_divide", np.floor_divide, False
-
-    def forward(self, ctx: Context, a: Array, b: Array) -> Array:
-        _refuse_zero(self.name, b)
-        return super().forward(ctx, a, b)
-
-
-class Remainder(_Quotient):
-    """a - b * floor(a / b): the sign is that of b."""
-
-    name, ufunc = "remainder", np.remainder
+class _RoundedQuotient(_Binary):
+    """Constant but for its jumps: the derivatives are 0."""
 
     def forward(self, ctx: Context, a: Array, b: Array) -> Array:
         _refuse_zero(self.name, b)
         return super().forward(ctx, a, b)
 
     def derivatives(self, ctx: Context, grad: Array) -> tuple[Array | None, Array | None]:
-        a, b = ctx.saved
-        return (
-            grad if ctx.needs[0] else None,
-            -grad * np.floor_divide(a, b) if ctx.needs[1] else None,
-        )
+        zeros = np.zeros_like(grad)
+        return zeros if ctx.needs[0] else None, zeros if ctx.needs[1] else None
+
+
+class FloorDivide(_RoundedQuotient):
+    """floor(a / b)."""
+
+    name, ufunc = "floor_divide", np.floor_divide
+
+
+class TruncDivide(_RoundedQuotient):
+    """a / b without its fraction; of integers exactly."""
+
+    name = "trunc_divide"
+
+    @staticmethod
+    def ufunc(a: Array, b: Array) -> Any:
+        if a.dtype.kind == "f":
+            return np.trunc(a / b)
+        floor = np.floor_divide(a, b)
+        return floor + ((floor < 0) & (floor * b != a))
+
+
+class Remainder(_Binary):
+    """a - b * floor(a / b): the sign is that of b. Only the derivative of b needs either."""
+
+    name, ufunc = "remainder", np.remainder
+
+    def keep(self, ctx: Context, a: Array, b: Array) -> None:
+        if ctx.needs[1]:
+            ctx.save(a, b)
+
+    def forward(self, ctx: Context, a: Array, b: Array) -> Array:
+        _refuse_zero(self.name, b)
+        return super().forward(ctx, a, b)
+
+    def derivatives(self, ctx: Context, grad: Array) -> tuple[Array | None, Array | None]:
+        grad_b = None
+        if ctx.needs[1]:
+            a, b = ctx.saved
+            grad_b = -grad * np.floor_divide(a, b)
+        return grad if ctx.needs[0] else None, grad_b
 
 
 class _Extremum(_Binary):
@@ -166,6 +187,7 @@ SUB = register(Sub())
 MUL = register(Mul())
 DIV = register(Div())
 FLOOR_DIVIDE = register(FloorDivide())
+TRUNC_DIVIDE = register(TruncDivide())
 REMAINDER = register(Remainder())
 MAXIMUM = register(Maximum())
 MINIMUM = register(Minimum())
@@ -251,6 +273,13 @@ class _Step(Op):
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         return (np.zeros_like(grad),)
+
+
+class _Rounding(_Step):
+    """Integers stay what they are."""
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        return x.copy() if x.dtype.kind in "iu" else super().forward(ctx, x)
 
 
 class Square(Op):
@@ -416,10 +445,10 @@ class Copy(Op):
 NEG = register(Neg())
 ABS = register(Abs())
 SIGN = register(_Step("sign", "Sign", np.sign))
-FLOOR = register(_Step("floor", "Floor", np.floor))
-CEIL = register(_Step("ceil", "Ceil", np.ceil))
-ROUND = register(_Step("round", "Round", np.rint))
-TRUNC = register(_Step("trunc", None, np.trunc))
+FLOOR = register(_Rounding("floor", "Floor", np.floor))
+CEIL = register(_Rounding("ceil", "Ceil", np.ceil))
+ROUND = register(_Rounding("round", "Round", np.rint))
+TRUNC = register(_Rounding("trunc", None, np.trunc))
 SQUARE = register(Square())
 SQRT = register(Sqrt())
 ROOT_OF_SQUARES = register(RootOfSquares())

@@ -137,7 +137,7 @@ class PowTensor(Op):
 
     def forward(self, ctx: Context, a: Array, b: Array) -> Array:
         y = _power(a, b).astype(a.dtype)
-        ctx.save(a, b, y)
+        ctx.save(a, b, y if ctx.needs[1] else None)
         return y
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:

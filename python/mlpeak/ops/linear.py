@@ -19,7 +19,8 @@ class Linear(Op):
 
     def forward(self, ctx: Context, x: Array, w: Array, b: Array | None) -> Array:
         """Return y, (..., out_features)."""
-        ctx.save(x, w)
+        ctx.params["shape"] = x.shape
+        ctx.save(x if ctx.needs[1] else None, w if ctx.needs[0] else None)
         y = kernels.linear(_matrix(x), w, b)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[0])
 
@@ -29,8 +30,9 @@ class Linear(Op):
         need_x, need_w, need_b = ctx.needs
         rows = _matrix(grad)
         grad_x = kernels.linear_backward_input(rows, w) if need_x else None
-        if grad_x is not None and x.ndim != 2:
-            grad_x = grad_x.reshape(x.shape)
+        shape = ctx.params["shape"]
+        if grad_x is not None and len(shape) != 2:
+            grad_x = grad_x.reshape(shape)
         return (
             grad_x,
             kernels.linear_backward_weight(rows, _matrix(x)) if need_w else None,

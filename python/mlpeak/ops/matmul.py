@@ -37,7 +37,7 @@ def stacked_product(a: Array, b: Array) -> Array:
         product: Array = np.matmul(a, b)
         return product
     if b.ndim == 2:  # one matrix for all: the rows of all of `a` are one matrix
-        rows = matrix_product(a.reshape(-1, a.shape[-1]), b)
+        rows = matrix_product(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
         return rows.reshape(*a.shape[:-1], b.shape[-1])
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a = np.broadcast_to(a, stack + a.shape[-2:])
@@ -55,34 +55,45 @@ class MatMul(Op):
 
     def forward(self, ctx: Context, a: Array, b: Array) -> Array:
         _check(a, b)
-        ctx.save(a, b)
-        matrix_a = a if a.ndim > 1 else a[np.newaxis, :]
-        matrix_b = b if b.ndim > 1 else b[:, np.newaxis]
-        y = stacked_product(matrix_a, matrix_b)
+        ctx.params["shapes"] = a.shape, b.shape
+        ctx.save(a if ctx.needs[1] else None, b if ctx.needs[0] else None)
+        y = stacked_product(_rows(a), _columns(b))
         if b.ndim == 1:
             y = y[..., 0]
         return y[..., 0, :] if a.ndim == 1 and b.ndim > 1 else y[..., 0] if a.ndim == 1 else y
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         a, b = ctx.saved
-        matrix_a = a if a.ndim > 1 else a[np.newaxis, :]
-        matrix_b = b if b.ndim > 1 else b[:, np.newaxis]
-        rows, columns = matrix_a.shape[-2], matrix_b.shape[-1]
-        stack = np.broadcast_shapes(matrix_a.shape[:-2], matrix_b.shape[:-2])
+        a_shape, b_shape = ctx.params["shapes"]
+        full_a = a_shape if len(a_shape) > 1 else (1, *a_shape)
+        full_b = b_shape if len(b_shape) > 1 else (*b_shape, 1)
+        rows, columns = full_a[-2], full_b[-1]
+        stack = np.broadcast_shapes(full_a[:-2], full_b[:-2])
         grad = grad.reshape(*stack, rows, columns)
         grads: list[Any] = [None, None]
         if ctx.needs[0]:
-            full = stacked_product(grad, matrix_b.swapaxes(-1, -2))
-            grads[0] = unbroadcast(full, matrix_a.shape).reshape(a.shape)
+            full = stacked_product(grad, _columns(b).swapaxes(-1, -2))
+            grads[0] = unbroadcast(full, full_a).reshape(a_shape)
         if ctx.needs[1]:
-            if matrix_b.ndim == 2:  # the sum over the stack is a sum over rows
+            matrix = _rows(a)
+            if len(full_b) == 2:  # the sum over the stack is a sum over rows
                 count = math.prod(stack) * rows
-                tall = matrix_a.reshape(count, matrix_a.shape[-1])
+                tall = matrix.reshape(count, full_a[-1])
                 full = matrix_product(tall.T, grad.reshape(count, columns))
             else:
-                full = stacked_product(matrix_a.swapaxes(-1, -2), grad)
-            grads[1] = unbroadcast(full, matrix_b.shape).reshape(b.shape)
+                full = stacked_product(matrix.swapaxes(-1, -2), grad)
+            grads[1] = unbroadcast(full, full_b).reshape(b_shape)
         return tuple(grads)
+
+
+def _rows(a: Array) -> Array:
+    """The first factor as a matrix or a stack: a vector is one row."""
+    return a if a.ndim > 1 else a[np.newaxis, :]
+
+
+def _columns(b: Array) -> Array:
+    """The second factor as a matrix or a stack: a vector is one column."""
+    return b if b.ndim > 1 else b[:, np.newaxis]
 
 
 def _check(a: Array, b: Array) -> None:
