@@ -153,6 +153,8 @@ USER_LOSSES: dict[str, Callable[..., Any]] = {
     "clamp and where": lambda out, y: mlpeak.where(
         y > 0.5, out.clamp(min=-0.5), -out.clamp(max=0.3)
     ).exp().mean(),
+    "bounds of tensors": lambda out, y: out.clamp(min=y - 0.5, max=y).square().mean(),
+    "rounded quotient": lambda out, y: (out * mlpeak.div(out, y, rounding_mode="trunc")).mean(),
     "largest": lambda out, y: (out - y).abs().max() + out.amax(1).sum(),
     "powers": lambda out, y: ((out.abs() + 0.1) ** y + 2.0**out + (out + 3) ** 0.5).sum(),
     "norm": lambda out, y: (out - y).norm(dim=1).mean() + (out - y).norm(1),

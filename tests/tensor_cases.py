@@ -44,6 +44,11 @@ def _inplace(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _set_by_mask(m: Any, x: Any, values: Any) -> None:
+    mask = m.tensor([[True, False, True, True], [False] * 4, [False, True, True, True]])
+    x[mask] = values
+
+
 V, M, W, C = (5,), (3, 4), (4, 5), (2, 3, 4)
 IDX = [2, 0, 2, 1, 0]
 
@@ -88,6 +93,8 @@ CASES = [
     Case("clamp", lambda m, x: x.clamp(-0.5, 0.6), (M,)),
     Case("clamp min", lambda m, x: x.clamp(min=0.1), (M,)),
     Case("clamp tensor", lambda m, x, y: m.clamp(x, max=y), (M, (4,))),
+    Case("div trunc", lambda m, x, y: m.div(x, y, rounding_mode="trunc") * x, (M, (4,))),
+    Case("div floor", lambda m, x, y: m.div(x, y, rounding_mode="floor") * x, (M, (4,))),
     Case("maximum", lambda m, x, y: m.maximum(x, y), (M, (4,))),
     Case("minimum", lambda m, x, y: m.minimum(x, y), (M, (4,))),
     Case("maximum of equals", lambda m, x: m.maximum(x, x * 1), (M,)),
@@ -203,6 +210,11 @@ CASES = [
     Case("gather", lambda m, x: x.gather(1, m.tensor([[0, 3], [1, 1], [2, 0]])), (M,)),
     Case("gather 0", lambda m, x: m.gather(x, 0, m.tensor([[0, 2, 2], [1, 1, 0]])), (M,)),
     Case("take_along_dim", lambda m, x: m.take_along_dim(x, x.argsort(1), 1), (M,)),
+    Case(
+        "take_along_dim broadcast", lambda m, x: m.take_along_dim(x, m.tensor([[2], [0]]), 0), (M,)
+    ),
+    Case("take_along_dim columns", lambda m, x: x.take_along_dim(m.tensor([[3, 3]]), -1), (M,)),
+    Case("take_along_dim flat", lambda m, x: m.take_along_dim(x, m.tensor([[5], [5]])), (M,)),
     Case("index_select", lambda m, x: x.index_select(1, m.tensor(IDX)), (M,)),
     Case("masked_fill", lambda m, x: x.masked_fill(x > 0.5, -1.0), (M,)),
     Case("masked_fill row", lambda m, x, y: x.masked_fill(y > 0, 0), (M, (4,))),
@@ -226,6 +238,8 @@ CASES = [
     Case("setitem number", _inplace(lambda m, x: x.__setitem__((slice(None), 2), 5)), (M,)),
     Case("setitem list", _inplace(lambda m, x, y: x.__setitem__([2, 0], y)), (M, (2, 4))),
     Case("setitem mask", _inplace(lambda m, x: x.__setitem__(x.detach() > 0, 0)), (M,)),
+    Case("setitem mask of one row", _inplace(_set_by_mask), (M, (1, 6))),
+    Case("clamp_ tensor", _inplace(lambda m, x, y: x.clamp_(max=y)), (M, (4,))),
     Case("setitem leading 1", _inplace(lambda m, x, y: x.__setitem__(2, y)), (M, (1, 4))),
     Case("setitem one", _inplace(lambda m, x, y: x.__setitem__((1, 2), y)), (M, (1,))),
     Case("setitem all", _inplace(lambda m, x, y: x.__setitem__(..., y)), (M, M)),

@@ -177,7 +177,6 @@ def test_a_tensor_may_be_changed_by_itself() -> None:
         lambda y, w: y.expand(3, 2) @ w,
         lambda y, w: y * w,
         lambda y, w: w / y.detach(),
-        lambda y, w: w % y,
     ],
 )
 def test_changing_what_no_wanted_gradient_needs_is_fine(use: Any) -> None:
@@ -192,6 +191,14 @@ def test_changing_what_no_wanted_gradient_needs_is_fine(use: Any) -> None:
     x.add_(1)
     loss.backward()
     assert w.grad.tolist() == expected
+
+
+def test_a_remainders_divisor_may_change_where_it_gets_no_gradient() -> None:
+    x, y = leaf(5, 7), tensor([3.0, 4.0])
+    loss = (x % y).sum()
+    y.add_(1)
+    loss.backward()
+    assert x.grad.tolist() == [1, 1]
 
 
 def test_an_output_that_only_an_exponents_gradient_needs_may_change() -> None:

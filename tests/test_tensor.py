@@ -213,3 +213,14 @@ def test_operations_without_grad_record_nothing() -> None:
     assert not (x.detach() * 2).requires_grad
     assert (x * 2).double().requires_grad
     assert not (x * 2).long().requires_grad
+
+
+def test_a_tensor_equals_nothing_but_numbers_and_arrays() -> None:
+    x = tensor([1.0, 2.0])
+    for other in (None, "a", [1.0, 2.0], object()):
+        assert (x == other) is False
+        assert (other == x) is False
+        assert (x != other) is True
+    assert None not in (x,)
+    assert (x == np.array([1.0, 3.0])).tolist() == [True, False]
+    assert (x != 1).tolist() == [False, True]

@@ -27,6 +27,27 @@ def test_a_failed_inplace_operation_writes_nothing() -> None:
     assert x.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("value", [None, "5", 1j, [None], object()])
+def test_what_is_no_number_is_written_nowhere(value: Any) -> None:
+    x = mlpeak.ones(3)
+    mask = x > 0
+    for write in (
+        lambda: x.__setitem__(0, value),
+        lambda: x.__setitem__(mask, value),
+        lambda: x.fill_(value),
+        lambda: x.copy_(value),
+        lambda: x.masked_fill(mask, value),
+        lambda: x.masked_fill_(mask, value),
+        lambda: x.scatter_(0, tensor([0]), value),
+    ):
+        with pytest.raises(TypeError, match="expected a number"):
+            write()
+    assert x.tolist() == [1, 1, 1]
+
+
+ROW = mlpeak.ones(3)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -87,6 +108,49 @@ def test_a_failed_inplace_operation_writes_nothing() -> None:
         (lambda: -(mlpeak.ones(3) > 0), RuntimeError, "logical_not"),
         (lambda: mlpeak.randint(3, 3, (2,)), RuntimeError, "less than"),
         (lambda: mlpeak.ones(3).clamp(), ValueError, "at least one bound"),
+        (lambda: tensor([4, 9]).pow_(0.5), RuntimeError, "can't be cast to the desired output"),
+        (lambda: mlpeak.arange(3).clamp_(1.5), RuntimeError, "can't be cast to the desired"),
+        (lambda: mlpeak.arange(3).clamp_(max=tensor(1.5)), RuntimeError, "can't be cast to the"),
+        (
+            lambda: mlpeak.arange(3).div(0, rounding_mode="trunc"),
+            RuntimeError,
+            "ZeroDivisionError",
+        ),
+        (lambda: mlpeak.ones(3).div(2, rounding_mode="up"), ValueError, "rounding_mode is 'up'"),
+        (lambda: mlpeak.where(ROW > 0, None, ROW), TypeError, "operand is NoneType"),
+        (lambda: mlpeak.where(ROW > 0, ROW), TypeError, "operand is NoneType"),
+        (lambda: mlpeak.where(True, ROW, ROW), TypeError, "condition is bool"),
+        (lambda: mlpeak.ones(3).eq(None), TypeError, "operand is NoneType"),
+        (lambda: mlpeak.ones(3) < None, TypeError, "operand is NoneType"),
+        (lambda: mlpeak.ones(3).tril(), RuntimeError, "at least 2 dimensions"),
+        (lambda: tensor(1.0).triu(), RuntimeError, "at least 2 dimensions"),
+        (
+            lambda: mlpeak.ones(4, 3).take_along_dim(mlpeak.zeros(2, 1).long(), 1),
+            RuntimeError,
+            "do not broadcast",
+        ),
+        (
+            lambda: mlpeak.ones(4, 3).take_along_dim(mlpeak.zeros(2).long(), 1),
+            RuntimeError,
+            "same number of dimensions",
+        ),
+        (lambda: tensor(float("nan"), dtype=np.int64), RuntimeError, "without overflow"),
+        (lambda: tensor(2**63), RuntimeError, "without overflow"),
+        (lambda: tensor([2**31], dtype=np.uint8), RuntimeError, "without overflow"),
+        (lambda: tensor([1, -256], dtype=np.uint8), RuntimeError, "without overflow"),
+        (lambda: tensor(-129, dtype=np.int8), RuntimeError, "without overflow"),
+        (lambda: tensor(1e30, dtype=np.int64), RuntimeError, "without overflow"),
+        (lambda: mlpeak.full((2,), np.inf, dtype=np.int64), RuntimeError, "without overflow"),
+        (lambda: mlpeak.full((2,), 2**70, dtype=np.int64), RuntimeError, "without overflow"),
+        (lambda: mlpeak.full((2,), 1j, dtype=np.int64), TypeError, "expected a number"),
+        (lambda: mlpeak.full((2,), "1", dtype=np.int64), TypeError, "expected a number"),
+        (lambda: mlpeak.arange(3).fill_(float("nan")), RuntimeError, "without overflow"),
+        (lambda: mlpeak.Tensor(2, 3), TypeError, "must be bool, not int"),
+        (lambda: tensor([1.0], requires_grad=None), TypeError, "must be bool, not NoneType"),
+        (lambda: mlpeak.ones(2).requires_grad_(1), TypeError, "must be bool, not int"),
+        (lambda: mlpeak.nn.functional.relu(ROW > 0), RuntimeError, "Boolean inputs"),
+        (lambda: mlpeak.nn.Linear(-1, 2), RuntimeError, "negative dimension -1"),
+        (lambda: mlpeak.nn.LayerNorm(-1), RuntimeError, "negative dimension -1"),
         (lambda: mlpeak.ones(3).topk(4), RuntimeError, "out of range"),
     ],
 )

@@ -70,8 +70,7 @@ class Tensor(Variable):
         else:
             array = np.asarray(data, dtypes.get_default_dtype())
         check_dtype(array.dtype, type(self).__name__)
-        if requires_grad:
-            _check_can_require_grad(array)
+        _check_can_require_grad(type(self).__name__, array, requires_grad)
         self._set(array, requires_grad)
         if isinstance(data, Variable):
             self._version = data._version
@@ -102,9 +101,8 @@ class Tensor(Variable):
                 "computed variable in a subgraph that doesn't require differentiation use "
                 "var_no_grad = var.detach()."
             )
-        if requires_grad:
-            _check_can_require_grad(self._array)
-        self._leaf_grad = _bool(requires_grad)
+        _check_can_require_grad("requires_grad_", self._array, requires_grad)
+        self._leaf_grad = requires_grad
         note_change()
         return self
 
@@ -463,8 +461,8 @@ class Tensor(Variable):
     __rmod__ = arithmetic.rremainder
     __neg__ = arithmetic.neg
     __abs__ = arithmetic.abs
-    __eq__ = arithmetic.eq  # type: ignore[assignment]
-    __ne__ = arithmetic.ne  # type: ignore[assignment]
+    __eq__ = arithmetic.equals
+    __ne__ = arithmetic.differs
     __lt__ = arithmetic.lt
     __le__ = arithmetic.le
     __gt__ = arithmetic.gt
@@ -564,8 +562,13 @@ class Tensor(Variable):
     __setitem__ = indexing.setitem
 
 
-def _check_can_require_grad(array: Array) -> None:
-    if array.dtype.kind != "f":
+def _check_can_require_grad(function: str, array: Array, requires_grad: bool) -> None:
+    if not isinstance(requires_grad, bool):
+        raise TypeError(
+            f"{function}(): argument 'requires_grad' must be bool, not "
+            f"{type(requires_grad).__name__}"
+        )
+    if requires_grad and array.dtype.kind != "f":
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
 
 

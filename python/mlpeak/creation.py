@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from mlpeak import _random, kernels
 from mlpeak._device import check_device
 from mlpeak._tensor import Tensor, as_tensor, from_numpy, is_tensor, tensor
-from mlpeak.dtypes import DType, check_dtype, get_default_dtype, int64, scalar_dtype
+from mlpeak.dtypes import DType, check_dtype, check_range, get_default_dtype, int64, scalar_dtype
 from mlpeak.functions.shapes import sizes_of
 
 __all__ = [
@@ -115,11 +115,19 @@ def full(
     """Return a tensor of the shape `size` with `fill_value` everywhere.
 
     The dtype is that of a Python number of this type unless given.
+
+    Raises
+    ------
+    TypeError
+        If `fill_value` is no number.
+    RuntimeError
+        If the dtype cannot hold it.
     """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    if dtype is None:
-        dtype = scalar_dtype(value)
-    array = np.full(_shape("full", (size,)), value, _dtype("full", dtype, device))
+    own = scalar_dtype(value)
+    chosen = _dtype("full", own if dtype is None else dtype, device)
+    check_range(value, chosen)
+    array = np.full(_shape("full", (size,)), value, chosen)
     return Tensor(array, requires_grad)
 
 

@@ -77,6 +77,27 @@ def check_dtype(dtype: DTypeLike, function: str) -> DType:
     return new
 
 
+def check_range(values: Any, dtype: DType) -> None:
+    """Refuse numbers that the integer `dtype` cannot hold; unsigned ones take negative ones, too.
+
+    Raises
+    ------
+    RuntimeError
+        If one is too large or not finite.
+    """
+    if dtype.kind not in "iu":
+        return
+    numbers = np.asarray(values)
+    if not numbers.size or numbers.dtype.kind not in "iufO" or np.can_cast(numbers.dtype, dtype):
+        return
+    limits = np.iinfo(dtype)
+    low = -limits.max if dtype.kind == "u" else limits.min
+    least, most = (np.asarray(x).item() for x in (numbers.min(), numbers.max()))
+    # a NaN passes no comparison; a float's fraction is cut, and limits.max + 1 is a float
+    if not (low - 1 < least and most < limits.max + 1):
+        raise RuntimeError(f"value cannot be converted to type {dtype} without overflow")
+
+
 def scalar_dtype(value: object) -> DType:
     """Return what a Python or NumPy number becomes on its own."""
     if isinstance(value, (builtins.bool, np.bool_)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mlpeak.autograd import Variable, apply
-from mlpeak.dtypes import DType, check_dtype, get_default_dtype, result_type
+from mlpeak.dtypes import DType, check_dtype, check_range, get_default_dtype, result_type
 from mlpeak.grad_mode import mode
 from mlpeak.ops.arithmetic import CAST
 
@@ -39,6 +39,29 @@ def lift(value: Any, like: Tensor, dtype: DType) -> Tensor:
     if isinstance(value, Variable):
         return cast(value, dtype)  # type: ignore[arg-type]
     return like._make(np.asarray(value, dtype))
+
+
+def values(function: str, value: Any, like: Tensor) -> Tensor:
+    """Return what is to be written into `like` as a tensor; it keeps its dtype.
+
+    Raises
+    ------
+    TypeError
+        If it holds something else than numbers.
+    RuntimeError
+        If it is a number that the dtype of `like` cannot hold.
+    """
+    if is_tensor(value):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{function}: the value is {type(value).__name__}; expected a number, an array or a "
+            "tensor"
+        )
+    if isinstance(value, NUMBERS):
+        check_range(array, like.dtype)
+    return like._make(array)
 
 
 def operand(function: str, x: Any) -> bool:

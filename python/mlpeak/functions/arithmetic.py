@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlpeak.autograd import apply, apply_inplace
-from mlpeak.dtypes import get_default_dtype
-from mlpeak.functions._lift import cast, is_tensor, pair, to_float
+from mlpeak.dtypes import DType, get_default_dtype, result_type
+from mlpeak.functions._lift import cast, is_tensor, operand, pair, to_float, values
 from mlpeak.ops import arithmetic as ops
 from mlpeak.ops.registry import Op
 
@@ -58,19 +58,17 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
     ------
     ValueError
         If `rounding_mode` is something else.
+    RuntimeError
+        If integers are divided by zero and rounded.
     """
     a, b = pair("div", input, other)
-    if rounding_mode == "floor":
-        return apply(ops.FLOOR_DIVIDE, a, b)
-    dtype = a.dtype
-    quotient = apply(ops.DIV, to_float(a), to_float(b))
     if rounding_mode is None:
-        return quotient
-    if rounding_mode != "trunc":
+        return apply(ops.DIV, to_float(a), to_float(b))
+    if rounding_mode not in ("trunc", "floor"):
         raise ValueError(
             f"div: rounding_mode is {rounding_mode!r}; expected None, 'trunc' or 'floor'"
         )
-    return cast(apply(ops.TRUNC, quotient), dtype)
+    return apply(ops.FLOOR_DIVIDE if rounding_mode == "floor" else ops.TRUNC_DIVIDE, a, b)
 
 
 def floor_divide(input: Operand, other: Operand) -> Tensor:
@@ -161,7 +159,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     input : Tensor
         Any shape.
     min, max : number, Tensor or None
-        The bounds; tensors broadcast against `input`. Where ``min > max`` the result is `max`.
+        The bounds; tensors broadcast against `input`. Where ``min > max`` the result is `max`;
+        where a bound is NaN it is NaN.
 
     Raises
     ------
@@ -176,9 +175,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
                 input = cast(input, get_default_dtype())
         return apply(ops.CLAMP, input, min=min, max=max)
     if min is not None:
-        input = where(lt(input, min), min, input)
+        input = where(logical_or(ge(input, min), isnan(input)), input, min)
     if max is not None:
-        input = where(gt(input, max), max, input)
+        input = where(logical_or(le(input, max), isnan(input)), input, max)
     return input
 
 
@@ -187,8 +186,10 @@ def where(condition: Tensor, input: Operand = None, other: Operand = None) -> An
 
     With `condition` alone, return its non-zero positions as a tuple of index tensors.
     """
-    if input is None or other is None:
-        return tuple(condition._make(i) for i in np.nonzero(condition._array))
+    if not is_tensor(condition):
+        raise TypeError(f"where: condition is {type(condition).__name__}; expected a Tensor")
+    if input is None and other is None:
+        return tuple(condition._make(i) for i in np.nonzero(np.atleast_1d(condition._array)))
     if condition.dtype.kind != "b":
         raise TypeError(f"where: condition has dtype {condition.dtype}; expected bool")
     return apply(ops.WHERE, condition, *pair("where", input, other, like=condition))
@@ -197,6 +198,16 @@ def where(condition: Tensor, input: Operand = None, other: Operand = None) -> An
 def eq(input: Operand, other: Operand) -> Tensor:
     """Return where the elements are equal."""
     return apply(ops.EQ, *pair("eq", input, other))
+
+
+def equals(input: Tensor, other: object) -> Any:
+    """Return `eq` of what can be compared, for ``==``: other objects are different ones."""
+    return eq(input, other) if operand("eq", other) else NotImplemented
+
+
+def differs(input: Tensor, other: object) -> Any:
+    """Return `ne` of what can be compared, for ``!=``."""
+    return ne(input, other) if operand("ne", other) else NotImplemented
 
 
 def ne(input: Operand, other: Operand) -> Tensor:
@@ -356,10 +367,7 @@ def mul_(self: Tensor, other: Operand) -> Tensor:
 def div_(self: Tensor, other: Operand) -> Tensor:
     """Divide in place."""
     if self.dtype.kind != "f":
-        raise RuntimeError(
-            f"result type {get_default_dtype()} can't be cast to the desired output type "
-            f"{self.dtype}"
-        )
+        check_result(self, get_default_dtype())
     return _inplace(ops.DIV, self, other)
 
 
@@ -376,13 +384,17 @@ def remainder_(self: Tensor, other: Operand) -> Tensor:
 def _inplace(op: Op, self: Tensor, other: Operand) -> Tensor:
     a, b = pair(op.name + "_", self, other)
     if a is not self:  # the result has another dtype than self
-        if np.can_cast(a.dtype, self.dtype, "same_kind"):
-            b = cast(b, self.dtype)
-        else:
-            raise RuntimeError(
-                f"result type {a.dtype} can't be cast to the desired output type {self.dtype}"
-            )
+        check_result(self, a.dtype)
+        b = cast(b, self.dtype)
     return apply_inplace(op, self, b)
+
+
+def check_result(self: Tensor, dtype: DType) -> None:
+    """Raise if an in-place operation's result of `dtype` cannot become elements of `self`."""
+    if not np.can_cast(dtype, self.dtype, "same_kind"):
+        raise RuntimeError(
+            f"result type {dtype} can't be cast to the desired output type {self.dtype}"
+        )
 
 
 def neg_(self: Tensor) -> Tensor:
@@ -390,24 +402,26 @@ def neg_(self: Tensor) -> Tensor:
     return apply_inplace(ops.NEG, self)
 
 
-def clamp_(self: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
-    """Move into ``[min, max]`` in place; the bounds are numbers."""
+def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Move into ``[min, max]`` in place; the bounds are those of `clamp`."""
     if min is None and max is None:
         raise ValueError("clamp_: min and max are both None; expected at least one bound")
+    for bound in (min, max):
+        if bound is not None:
+            check_result(self, result_type(self, bound))
+    if is_tensor(min) or is_tensor(max):
+        return apply_inplace(ops.COPY, self, clamp(self, min, max))
     return apply_inplace(ops.CLAMP, self, min=min, max=max)
 
 
 def copy_(self: Tensor, source: Operand) -> Tensor:
     """Copy `source` into the tensor, broadcast and converted to its shape and dtype."""
-    if not is_tensor(source):
-        source = self._make(np.asarray(source))
-    return apply_inplace(ops.COPY, self, source)
+    return apply_inplace(ops.COPY, self, values("copy_", source, self))
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to `value`, a number or a 0-d tensor."""
-    if not is_tensor(value):
-        value = self._make(np.asarray(value))
+    value = values("fill_", value, self)
     if value.ndim:
         raise RuntimeError(
             "fill_ only supports 0-dimension value tensor but got tensor with "

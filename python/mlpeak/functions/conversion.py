@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,11 +46,9 @@ def to_array(function: str, data: Any, dtype: DTypeLike | None, copy: bool) -> A
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{function}: data holds {array.dtype} elements; expected numbers")
         if wanted is None:
-            wanted = dtypes.get_default_dtype() if array.dtype.kind == "f" else array.dtype
-            if not _holds_arrays(data):
-                wanted = dtypes.check_dtype(wanted, function)
-            elif array.dtype in dtypes.LEGAL:
-                wanted = array.dtype
+            found = _dtypes(data) or {dtypes.get_default_dtype()}
+            wanted = dtypes.check_dtype(functools.reduce(dtypes.promote, found), function)
+        dtypes.check_range(array, wanted)
     if copy:
         return np.array(array, wanted, order="C")
     return np.asarray(array, wanted)
@@ -62,11 +61,23 @@ def _plain(data: Any) -> Any:
     return data._array if isinstance(data, Variable) else data
 
 
-def _holds_arrays(data: Any) -> bool:
-    """Whether the first element is a NumPy number or array, whose dtype counts."""
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (np.ndarray, np.generic)) and not isinstance(data, np.float64)
+_NUMBERS = frozenset((builtins.bool, builtins.int, builtins.float))
+
+
+def _dtypes(data: Any) -> set[dtypes.DType]:
+    """The dtypes of all numbers, tensors and arrays in nested lists, which count alike."""
+    if isinstance(data, (list, tuple)):
+        kinds = set(map(type, data))
+        found = {dtypes.scalar_dtype(kind()) for kind in kinds & _NUMBERS}
+        found |= {np.dtype(kind) for kind in kinds if issubclass(kind, np.generic)}
+        rest = {kind for kind in kinds - _NUMBERS if not issubclass(kind, np.generic)}
+        return found.union(*(_dtypes(x) for x in data if type(x) in rest)) if rest else found
+    if isinstance(data, (Variable, np.ndarray, np.generic)):
+        return {(data._array if isinstance(data, Variable) else data).dtype}
+    if type(data) in _NUMBERS:
+        return {dtypes.scalar_dtype(data)}
+    dtype = np.asarray(data).dtype
+    return {dtypes.get_default_dtype() if dtype.kind == "f" else dtype}
 
 
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlpeak.autograd import apply, apply_inplace
 from mlpeak.functions._lift import cast, is_tensor, pair, to_float
-from mlpeak.functions.arithmetic import clamp, clone, reciprocal, sqrt, square
+from mlpeak.functions.arithmetic import check_result, clamp, clone, reciprocal, sqrt, square
 from mlpeak.ops import elementary as ops
 from mlpeak.ops.activations import ACTIVATIONS
 from mlpeak.ops.arithmetic import MUL, SQRT
@@ -55,6 +55,8 @@ def relu(input: Tensor) -> Tensor:
     """Return `input` where it is positive and zero elsewhere."""
     if input.dtype.kind == "f":
         return apply(ACTIVATIONS["relu"], input)
+    if input.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
     return clamp(input, min=0)
 
 
@@ -111,7 +113,8 @@ def pow_(self: Tensor, exponent: Any) -> Tensor:
         if exponent == 2:
             return apply_inplace(MUL, self, self)
         return apply_inplace(ops.POW, self, exponent=float(exponent))
-    _, b = pair("pow_", self, exponent)
+    a, b = pair("pow_", self, exponent)
+    check_result(self, a.dtype)
     op = ops.POW_TENSOR if self.dtype.kind == "f" else ops.INTEGER_POW
     return apply_inplace(op, self, cast(b, self.dtype))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlpeak.autograd import Variable, apply, apply_inplace
-from mlpeak.functions._lift import cast, is_tensor, normal_dim
+from mlpeak.functions._lift import cast, is_tensor, normal_dim, values
 from mlpeak.ops import indexing as ops
 from mlpeak.ops.arithmetic import COPY
 
@@ -114,12 +114,14 @@ def setitem(input: Tensor, key: Key, value: Any) -> None:
     target = input
     if basic is not None:
         target = apply(ops.SLICE, input, key=basic)
-    if not is_tensor(value):
-        value = input._make(np.asarray(value))
+    value = values("index_put_", value, input)
     if not advanced:
         apply_inplace(COPY, target, value)
         return
     _check_masks(target, advanced)
+    if value.ndim > 1 and value.shape[0] == 1:  # NumPy takes no leading ones beside a mask
+        ones = next((d for d, n in enumerate(value.shape) if n != 1), value.ndim - 1)
+        value = value.reshape(value.shape[ones:])
     apply_inplace(ops.INDEX_PUT, target, cast(value, input.dtype), *advanced, accumulate=False)
 
 
@@ -158,9 +160,46 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return apply(ops.GATHER, input, index, dim=normal_dim(dim, input.ndim, "gather"))
 
 
-def take_along_dim(input: Tensor, indices: Tensor, dim: int) -> Tensor:
-    """Return the elements at `indices` along `dim`, as `argsort` and `argmax` give them."""
-    return gather(input, dim, indices)
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """Return the elements at `indices` along `dim`, as `argsort` and `argmax` give them.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    indices : Tensor
+        int64, with as many dims; the dims but `dim` broadcast against those of `input`.
+    dim : int, optional
+        Along which dim; None takes from all elements in row-major order.
+
+    Raises
+    ------
+    RuntimeError
+        If `indices` has another dtype, shape or range.
+    """
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            "take_along_dim(): input and indices should have the same number of dimensions, but "
+            f"got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
+    d = normal_dim(dim, input.ndim, "take_along_dim")
+    try:
+        shape = list(
+            np.broadcast_shapes(
+                input.shape[:d] + input.shape[d + 1 :], indices.shape[:d] + indices.shape[d + 1 :]
+            )
+        )
+    except ValueError:
+        raise RuntimeError(
+            f"take_along_dim(): indices of shape {indices.shape} do not broadcast against an "
+            f"input of shape {input.shape} apart from dimension {d}"
+        ) from None
+    if input.ndim:
+        sizes = [(*shape[:d], x.shape[d], *shape[d:]) for x in (input, indices)]
+        input, indices = input.expand(sizes[0]), indices.expand(sizes[1])
+    return apply(ops.GATHER, input, indices, dim=d)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -190,8 +229,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
 def _mask_and_value(x: Tensor, mask: Tensor, value: Any) -> tuple[Tensor, Tensor]:
     if mask.dtype.kind != "b":
         raise RuntimeError(f"masked_fill: mask has dtype {mask.dtype}; expected bool")
-    if not is_tensor(value):
-        value = x._make(np.asarray(value))
+    value = values("masked_fill", value, x)
     if value.ndim:
         raise RuntimeError(
             "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
@@ -235,7 +273,7 @@ def _source(x: Tensor, src: Any) -> Tensor:
                 f"{x.dtype} and {src.dtype}"
             )
         return src
-    return x._make(np.asarray(src, x.dtype))
+    return cast(values("scatter", src, x), x.dtype)
 
 
 def nonzero(input: Tensor) -> Tensor:

@@ -246,6 +246,8 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """Return ``log(sum(exp(input)))`` over `dim` without overflow."""
     input = to_float(input)
+    if not input.numel():  # has no peak, and the sum of nothing is 0
+        return log(sum(input, dim, keepdim))
     peak = amax(input.detach(), dim, True)
     peak = peak.masked_fill(~peak.isfinite(), 0)
     result = log(sum(exp(input - peak), dim, True)) + peak

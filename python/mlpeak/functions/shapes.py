@@ -11,6 +11,7 @@ from mlpeak.dtypes import promote
 from mlpeak.functions._lift import cast, normal_dim, normal_dims, numpy_names
 from mlpeak.ops import shapes as ops
 from mlpeak.ops.indexing import SLICE
+from mlpeak.ops.registry import Op
 
 if TYPE_CHECKING:
     from mlpeak._tensor import Tensor
@@ -162,8 +163,10 @@ def matrix_transpose(input: Tensor) -> Tensor:
 def movedim(input: Tensor, source: int, destination: int) -> Tensor:
     """Return a view with one dim moved to another position."""
     order = list(range(input.ndim))
-    d = order.pop(normal_dim(source, input.ndim, "movedim"))
-    order.insert(normal_dim(destination, input.ndim, "movedim"), d)
+    a = normal_dim(source, input.ndim, "movedim")
+    b = normal_dim(destination, input.ndim, "movedim")
+    if order:
+        order.insert(b, order.pop(a))
     return apply(ops.PERMUTE, input, dims=tuple(order))
 
 
@@ -213,17 +216,23 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """Return a copy with the order of the elements reversed along `dims`."""
     found = tuple(normal_dim(d, input.ndim, "flip") for d in sizes_of("flip", dims))
-    return apply(ops.FLIP, input, dims=found)
+    return apply(ops.FLIP, input, dims=found if input.ndim else ())
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the elements on and below a diagonal, zero above it."""
-    return apply(ops.TRIL, input, diagonal=diagonal)
+    return _triangle(ops.TRIL, input, diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the elements on and above a diagonal, zero below it."""
-    return apply(ops.TRIU, input, diagonal=diagonal)
+    return _triangle(ops.TRIU, input, diagonal)
+
+
+def _triangle(op: Op, input: Tensor, diagonal: int) -> Tensor:
+    if input.ndim < 2:
+        raise RuntimeError(f"{op.name}: input tensor must have at least 2 dimensions")
+    return apply(op, input, diagonal=diagonal)
 
 
 def _same_dtype(function: str, tensors: Sequence[Tensor]) -> list[Tensor]:
