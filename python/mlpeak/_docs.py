@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# a function's docstring is stripped of its indentation since Python 3.13
+INDENTED = "\n" if sys.version_info >= (3, 13) else "\n    "
 
 RAISES = """
 Raises
@@ -21,7 +24,7 @@ ValueError
 
 def insert(function: F, sections: str) -> F:
     """Put sections, or more of the last one, into the docstring before References and Examples."""
-    text = inspect.cleandoc(function.__doc__ or "")
+    text = (function.__doc__ or "").rstrip().replace(INDENTED, "\n")
     starts = [text.find(f"\n{name}\n--") for name in ("References", "Examples")]
     cut = min([at for at in starts if at >= 0], default=len(text))
     function.__doc__ = f"{text[:cut].rstrip()}\n{sections.rstrip()}\n{text[cut:]}"
