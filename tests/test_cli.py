@@ -166,6 +166,21 @@ def test_table_classification_there_and_back(capsys):
     assert "metric    accuracy" in shown.err
 
 
+def test_predictions_go_into_a_pipe_and_the_notes_beside_it(capsys):
+    assert main(["train", *QUICK, "--out", "m", "--quiet"]) == 0
+    capsys.readouterr()
+    os.mkfifo("pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(Path("pipe").read_text()), daemon=True)
+    reader.start()
+    assert main(["predict", "m", "digits", "--out", "pipe"]) == 0
+    reader.join(20)
+    assert len(read[0].splitlines()) == 1798
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "saved     1,797 predictions to pipe" in shown.err
+
+
 def test_out_may_name_the_weights_file():
     assert main(["train", *QUICK, "--out", "runs/a.safetensors", "--quiet"]) == 0
     names = sorted(path.name for path in Path("runs").iterdir())

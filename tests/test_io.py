@@ -98,6 +98,45 @@ def test_written_files_are_as_readable_as_others(tmp_path):
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_a_symbolic_link_stays_one_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for name, target in (("old", "elsewhere/file"), ("dangling", "elsewhere/new")):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "elsewhere" / "file").write_bytes(b"before")
+    for name, target in (("old", "file"), ("dangling", "new")):
+        io.write_atomically(tmp_path / name, b"after")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "elsewhere" / target).read_bytes() == b"after"
+
+
+def test_links_in_a_circle_are_an_error_of_the_system(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="links"):
+        io.write_atomically(tmp_path / "a", b"")
+    assert (tmp_path / "a").is_symlink()
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        io.write_atomically(path, b"bytes")
+        assert os.read(reader, 10) == b"bytes"
+    finally:
+        os.close(reader)
+    assert path.is_fifo()
+
+
+def test_a_file_written_again_keeps_its_permissions(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    io.write_atomically(path, b"new")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o600)
+
+
 def damage_json(key, value):
     def damage(weights, description):
         fields = json.loads(description.read_text("utf-8"))

@@ -36,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     csv.writer(text, lineterminator="\n").writerows(
         table(saved.target, outputs[:limit], rows.target)
     )
+    # standard output, or the pipe behind --out, may be a CSV file in the making
+    said = sys.stderr
     if arguments.out is None:
         sys.stdout.write(text.getvalue())
         if limit < len(outputs):
@@ -45,10 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         path = Path(arguments.out)
         path.parent.mkdir(parents=True, exist_ok=True)
         io.write_atomically(path, text.getvalue().encode())
-        print(f"saved     {len(outputs):,} predictions to {path}")
-    # standard output may be a CSV file in the making
+        said = sys.stdout if path.is_file() else sys.stderr
+        print(f"saved     {len(outputs):,} predictions to {path}", file=said)
     for line in remarks(saved.target, outputs, rows):
-        print(line, file=sys.stderr if arguments.out is None else sys.stdout)
+        print(line, file=said)
     return 0
 
 
