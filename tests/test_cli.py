@@ -166,6 +166,48 @@ def test_table_classification_there_and_back(capsys):
     assert "metric    accuracy" in shown.err
 
 
+@pytest.mark.parametrize(
+    ("labels", "later"),
+    [
+        (["True", "False", "Maybe"], ["True", "False"]),
+        (["1.0", "2.0", "x"], ["1.0", "2.0"]),
+        (["2020-01-01", "2020-02-02", "never"], ["2020-01-01", "2020-02-02"]),
+    ],
+)
+def test_a_text_target_stays_text_in_a_file_that_holds_a_part_of_it(labels, later, capsys):
+    lines = [f"{i % 3},{(i * 7) % 5},{labels[i % 3]}" for i in range(90)]
+    Path("a.csv").write_text("\n".join(["u,v,y", *lines]))
+    assert main(["train", "a.csv", "--target", "y", "--hidden", "8", "--quiet"]) == 0
+    kept = [line for line in lines if line.split(",")[2] in later]
+    Path("b.csv").write_text("\n".join(["u,v,y", *kept]))
+    capsys.readouterr()
+    assert main(["predict", "a-model", "b.csv"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[1].endswith(f",{later[0]}")
+    assert "no class of the model" not in shown.err
+    assert "accuracy 100.00 %" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("target", "cell", "words"),
+    [
+        ("price", "unknown", "is to be a number; it holds 'unknown'"),
+        ("price", "2020-01-01", "has the type Date"),
+        ("price", "1e160", "values beyond 1e+150"),
+    ],
+)
+def test_a_target_that_cannot_be_read_costs_the_metric_alone(target, cell, words, capsys):
+    write_table("homes.csv")
+    assert main(["train", "homes.csv", "--target", target, *QUICK, "--out", "m"]) == 0
+    Path("new.csv").write_text(f"size,town,price,kind\n50,Ulm,{cell},big\n")
+    capsys.readouterr()
+    assert main(["predict", "m", "new.csv"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0] == "row,prediction"
+    assert f"note      no metric: {'target' if 'beyond' not in words else 'column'}" in shown.err
+    assert words in shown.err
+
+
 def test_predictions_go_into_a_pipe_and_the_notes_beside_it(capsys):
     assert main(["train", *QUICK, "--out", "m", "--quiet"]) == 0
     capsys.readouterr()

@@ -152,6 +152,16 @@ def test_categories_are_one_hot_with_a_slot_for_the_rest():
     assert "2 of 5 values are rare or unseen" in remarks[0]
 
 
+def test_codes_are_the_same_levels_as_whole_and_as_real_numbers(tmp_path):
+    path = csv(tmp_path, "code,n\n1.0,1\n2.0,2\n,3\n1.0,4\n2.0,5\n")
+    rows = TablePreprocessing.fit(read_table(path, ["code"]), categorical=["code"])
+    assert rows.features == ["code=1", "code=2", "code other", "n"]
+    for codes in (["1", "2"], ["1.0", "2"], [1, 2], [1.0, 2.0]):
+        x, remarks = rows.transform(pl.DataFrame({"code": codes, "n": [1, 1]}))
+        assert x[:, :3].tolist() == [[1, 0, 0], [0, 1, 0]]
+        assert remarks == []
+
+
 def test_levels_are_capped_to_the_most_frequent():
     values = ["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 2
     rows = TablePreprocessing.fit(pl.DataFrame({"c": values}), max_levels=2)
@@ -281,6 +291,28 @@ def test_integer_classes_match_floats_and_text():
     assert target == ClassTarget("y", (3, 7))
     assert target.encode(np.array([7, 3])).tolist() == [1, 0]
     assert target.encode(np.array(["7", "3"], object)).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "values"),
+    [
+        (("Maybe", "True", "False"), [True, False]),
+        (("x", "1.0", "2.0"), [1.0, 2.0]),
+        (("x", "1.0", "2.0"), [1, 2]),
+        (("x", "1", "2"), ["1.0", "2.0"]),
+        (("x", True, False), ["True", "FALSE"]),
+        (("x", 1, 2), ["1.0", "2"]),
+    ],
+)
+def test_classes_are_found_whatever_type_the_later_column_has(classes, values):
+    codes = ClassTarget("y", classes).encode(target_values(pl.Series("y", values)))
+    assert codes.tolist() == [1, 2]
+
+
+def test_codes_with_leading_zeros_and_labels_that_differ_in_text_stay_apart():
+    target = ClassTarget("y", ("01", "1", "1.0"))
+    values = target_values(pl.Series("y", ["1.0", "1", "01", "001"]))
+    assert target.encode(values).tolist() == [2, 1, 0, -1]
 
 
 def test_values_are_standardised_by_the_training_rows_alone():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from mlpeak.sources.dataset import (
     check_parts,
     split_rows,
 )
-from mlpeak.tables import TablePreprocessing, Target, fit_target, read_table
+from mlpeak.tables import ClassTarget, TablePreprocessing, Target, fit_target, read_table
 from mlpeak.tables.reading import TABLE_SUFFIXES, is_table
 from mlpeak.tables.target import Values, classes_of, missing_values, target_values
 
@@ -85,16 +86,22 @@ def load_rows(source: str, preprocessing: Preprocessing, target: Target) -> Rows
         As for `load_training`; of a source with a test part, that part.
     preprocessing : TablePreprocessing or ArrayPreprocessing
     target : ClassTarget or ValueTarget
-        Its column, where a table has it, becomes ``Rows.target``.
+        Its column, where a table has it, becomes ``Rows.target``; a note says so if it cannot be
+        compared with the predictions.
     """
     kind = _kind(source)
     if isinstance(preprocessing, TablePreprocessing):
         if kind != "table":
             raise ValueError(f"{source} is no table, and the model was trained on one")
-        frame = read_table(source, preprocessing.text_columns)
+        text_columns = preprocessing.text_columns
+        if isinstance(target, ClassTarget) and any(isinstance(c, str) for c in target.classes):
+            text_columns.append(target.name)
+        frame = read_table(source, text_columns)
         x, notes = preprocessing.transform(frame)
-        named = target.name in frame.columns
-        return Rows(x, target_values(frame[target.name]) if named else None, notes)
+        if target.name not in frame.columns:
+            return Rows(x, None, notes)
+        known, remarks = _comparable(lambda: target_values(frame[target.name]), target)
+        return Rows(x, known, notes + remarks)
     if kind == "table":
         raise ValueError(f"{source} is a table, and the model was trained on arrays")
     values: Values | None
@@ -105,7 +112,20 @@ def load_rows(source: str, preprocessing: Preprocessing, target: Target) -> Rows
     else:
         pairs = load_idx_folder(Path(source))
         array, values = pairs.get("t10k", next(iter(pairs.values())))
-    return Rows(preprocessing.transform(array), values)
+    if values is None:
+        return Rows(preprocessing.transform(array), None)
+    known, remarks = _comparable(lambda: values, target)
+    return Rows(preprocessing.transform(array), known, remarks)
+
+
+def _comparable(read: Callable[[], Values], target: Target) -> tuple[Values | None, list[str]]:
+    """Return the target values, or none and a note where the target's kind is another."""
+    try:
+        values = read()
+        target.encode(values)
+    except ValueError as error:
+        return None, [f"no metric: {error}"]
+    return values, []
 
 
 def _kind(source: str) -> str:

@@ -8,7 +8,6 @@ and one for everything else: rare levels, levels never seen in training, missing
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,6 +67,14 @@ def as_numbers(series: pl.Series) -> NDArray[np.float64]:
     if values.size and np.nanmax(np.abs(values), initial=0.0) > LARGEST:
         raise ValueError(f"column {series.name!r} holds values beyond {LARGEST:g}")
     return values
+
+
+def as_levels(series: pl.Series) -> pl.Series:
+    """Return a column as text, with 1.0 as 1: missing values elsewhere make codes real numbers."""
+    import polars as pl
+
+    levels: pl.Series = series.cast(pl.String).str.replace(r"^([+-]?\d+)\.0*$", "${1}")
+    return levels
 
 
 def mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -171,9 +178,8 @@ class CategoryColumn:
     def fit(cls, series: pl.Series, max_levels: int) -> CategoryColumn:
         """Keep the `max_levels` most frequent levels that occur at least twice."""
         counts: dict[str, int] = {}
-        for level in _texts(series):
-            if level is not None:
-                counts[level] = counts.get(level, 0) + 1
+        for level in as_levels(series).drop_nulls().to_list():
+            counts[level] = counts.get(level, 0) + 1
         frequent = sorted((-count, level) for level, count in counts.items() if count > 1)
         return cls(series.name, tuple(sorted(level for _, level in frequent[:max_levels])))
 
@@ -186,7 +192,7 @@ class CategoryColumn:
         """Write the features of `series` to `out` (rows, features); return a remark or None."""
         slots = {level: slot for slot, level in enumerate(self.levels)}
         other = len(self.levels)
-        texts = _texts(series)
+        texts: list[str | None] = as_levels(series).to_list()
         where = [other if text is None else slots.get(text, other) for text in texts]
         out[:] = 0.0
         out[np.arange(len(where)), where] = 1.0
@@ -212,10 +218,3 @@ def column_from_json(fields: dict[str, Any]) -> Column:
     if fields["kind"] == NumberColumn.kind:
         return NumberColumn(**values)
     return CategoryColumn(values["name"], tuple(values["levels"]))
-
-
-def _texts(series: pl.Series) -> Sequence[str | None]:
-    import polars as pl
-
-    texts: list[str | None] = series.cast(pl.String).to_list()
-    return texts

@@ -15,6 +15,7 @@ from mlpeak.tables.columns import (
     CategoryColumn,
     Column,
     NumberColumn,
+    as_levels,
     as_numbers,
     column_from_json,
     unit_of,
@@ -105,8 +106,9 @@ class TablePreprocessing:
             elif series.n_unique() == 1:
                 left_out[name] = "the same value everywhere"
             elif unit == "text" or name in categorical:
-                distinct = series.drop_nulls().n_unique()
-                if distinct > 0.9 * series.drop_nulls().len():
+                known = as_levels(series).drop_nulls()
+                distinct = known.n_unique()
+                if distinct > 0.9 * known.len():
                     left_out[name] = "nearly every value differs, as in a name or identifier"
                     continue
                 column = CategoryColumn.fit(series, max_levels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,13 +41,14 @@ class ClassTarget:
 
     def encode(self, values: Values) -> NDArray[np.int64]:
         """Return class indices, -1 where a value is missing or no class of the model."""
-        index = {_key(label): number for number, label in enumerate(self.classes)}
+        exact = {_key(label): number for number, label in enumerate(self.classes)}
+        # a column's type depends on all its cells: what was the text 1.0 may now be a number
+        alike = {_key(_untyped(label)): number for number, label in enumerate(self.classes)}
         known = ~missing_values(values)
         codes = np.full(len(values), -1, np.int64)
         distinct, inverse = np.unique(values[known], return_inverse=True)
-        codes[known] = np.array([index.get(_key(v), -1) for v in distinct.tolist()], np.int64)[
-            inverse
-        ]
+        found = [exact.get(_key(v), alike.get(_key(_untyped(v)), -1)) for v in distinct.tolist()]
+        codes[known] = np.array(found, np.int64)[inverse]
         return codes
 
     def to_json(self) -> dict[str, Any]:
@@ -187,6 +189,16 @@ def _key(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(_label(value))
+
+
+def _untyped(value: Any) -> Any:
+    """Return text as the boolean or the number it would be in a column of its like."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    # 01 is a code, not the number 1
+    return float(value) if re.fullmatch(r"[+-]?(0|[1-9]\d*)(\.\d*)?", value) else value
 
 
 def _numbers(values: Values, name: str) -> NDArray[np.float64]:
