@@ -1,10 +1,9 @@
-"""Tables: reading, column types, preprocessing, targets, splits, and their JSON."""
+"""Tables: preprocessing, targets, splits, and their JSON."""
 
 from __future__ import annotations
 
 import datetime
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,95 +22,6 @@ from mlpeak.tables import (  # noqa: E402
     target_from_json,
 )
 from mlpeak.tables.target import decide_task, target_values  # noqa: E402
-
-
-def csv(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
-    path = folder / name
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
-
-
-# ---- reading -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("cells", "dtype", "values"),
-    [
-        (["1", "NA", "-3"], pl.Int64, [1, None, -3]),
-        (["1", "2.5", "1e3"], pl.Float64, [1.0, 2.5, 1000.0]),
-        (["true", "FALSE", ""], pl.Boolean, [True, False, None]),
-        (["02139", "10115", "?"], pl.String, ["02139", "10115", None]),
-        ([" red", "blue ", "n/a"], pl.String, ["red", "blue", None]),
-        (["", "NaN", "null"], pl.Null, [None, None, None]),
-        (
-            ["2020-02-29", "", "1969-12-31"],
-            pl.Date,
-            [datetime.date(2020, 2, 29), None, datetime.date(1969, 12, 31)],
-        ),
-        (
-            ["24.12.2020", "1.1.2021"],
-            pl.Date,
-            [datetime.date(2020, 12, 24), datetime.date(2021, 1, 1)],
-        ),
-        (["2020-01-02T03:04:05"], pl.Datetime, [datetime.datetime(2020, 1, 2, 3, 4, 5)]),
-        (["10:30:00"], pl.Time, [datetime.time(10, 30)]),
-        (["1", "two"], pl.String, ["1", "two"]),
-    ],
-)
-def test_column_gets_the_type_all_its_values_have(tmp_path, cells, dtype, values):
-    rows = "".join(f"{cell},0\n" for cell in cells)
-    column = read_table(csv(tmp_path, f"a,b\n{rows}"))["a"]
-    assert column.dtype == dtype
-    assert column.to_list() == values
-
-
-def test_text_columns_stay_text(tmp_path):
-    path = csv(tmp_path, "code,n\n1,1\n2,2\n")
-    assert read_table(path, text_columns=["code"])["code"].to_list() == ["1", "2"]
-
-
-@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
-def test_separator_is_found_in_the_header(tmp_path, mark):
-    frame = read_table(csv(tmp_path, f"a{mark} b\n1{mark}x\n"))
-    assert frame.columns == ["a", "b"]
-    assert frame.row(0) == (1, "x")
-
-
-def test_decimal_comma(tmp_path):
-    frame = read_table(csv(tmp_path, "a;b\n1,5;x\n2;y\n"))
-    assert frame["a"].to_list() == [1.5, 2.0]
-
-
-def test_gzip_and_byte_order_mark(tmp_path):
-    import gzip
-
-    path = tmp_path / "t.csv.gz"
-    path.write_bytes(gzip.compress(b"\xef\xbb\xbfa,b\n1,2\n"))
-    assert read_table(path).to_dict(as_series=False) == {"a": [1], "b": [2]}
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("t.csv", "", "is empty"),
-        ("t.csv", "a,b\n", "has a header but no rows"),
-        ("t.csv", "a,b\n1,2,3\n", "cannot be read as a table"),
-        ("t.csv", b"a,b\n\xff\xfe,2\n", "cannot be read as a table"),
-        ("t.csv", "a, a\n1,2\n", "two columns named 'a'"),
-        ("t.csv", "a,a\n1,2\n", "two columns named 'a'"),
-        ("t.parquet", "not parquet", "cannot be read as a table"),
-        ("t.xlsx", "x", r"expected a name ending in \.csv"),
-    ],
-)
-def test_unreadable_tables_are_refused_with_the_reason(tmp_path, name, content, words):
-    with pytest.raises(ValueError, match=words):
-        read_table(csv(tmp_path, content, name))
-
-
-def test_absent_table_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.csv"):
-        read_table(tmp_path / "none.csv")
-
 
 # ---- preprocessing -------------------------------------------------------------------------------
 
@@ -153,7 +63,8 @@ def test_categories_are_one_hot_with_a_slot_for_the_rest():
 
 
 def test_codes_are_the_same_levels_as_whole_and_as_real_numbers(tmp_path):
-    path = csv(tmp_path, "code,n\n1.0,1\n2.0,2\n,3\n1.0,4\n2.0,5\n")
+    path = tmp_path / "table.csv"
+    path.write_text("code,n\n1.0,1\n2.0,2\n,3\n1.0,4\n2.0,5\n")
     rows = TablePreprocessing.fit(read_table(path, ["code"]), categorical=["code"])
     assert rows.features == ["code=1", "code=2", "code other", "n"]
     for codes in (["1", "2"], ["1.0", "2"], [1, 2], [1.0, 2.0]):

@@ -96,8 +96,10 @@ def load_rows(source: str, preprocessing: Preprocessing, target: Target) -> Rows
         text_columns = preprocessing.text_columns
         if isinstance(target, ClassTarget) and any(isinstance(c, str) for c in target.classes):
             text_columns.append(target.name)
-        frame = read_table(source, text_columns)
-        x, notes = preprocessing.transform(frame)
+        notes: list[str] = []
+        frame = read_table(source, text_columns, notes)
+        x, remarks = preprocessing.transform(frame)
+        notes += remarks
         if target.name not in frame.columns:
             return Rows(x, None, notes)
         known, remarks = _comparable(lambda: target_values(frame[target.name]), target)
@@ -196,7 +198,8 @@ def _prepared(
 
 
 def _table(path: Path, options: Options) -> Dataset:
-    frame = read_table(path, options.categorical)
+    reading: list[str] = []
+    frame = read_table(path, options.categorical, reading)
     if options.target is None:
         raise ValueError(
             f"{path} is a table: name the column to predict with --target; it has "
@@ -207,6 +210,7 @@ def _table(path: Path, options: Options) -> Dataset:
             f"{path} has no column {options.target!r}; it has {', '.join(frame.columns)}"
         )
     values, frame, notes = _known_target(frame, options.target)
+    notes += reading
     labels = _labels(values, options.target, options)
     training, test = split_rows(labels, frame.height, options.held_out, options.seed)
     target = fit_target(values, training, options.target, options.decide_task(values))

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_LEVELS = 50
-_ID_NAME = re.compile(r"(^|[_\W])(id|idx|index|key|row|nr|no|uuid)$|[a-z]I[dD]$|^$", re.IGNORECASE)
+_ID_NAME = re.compile(
+    r"(^|[_\W])(id|idx|index|key|row|nr|no|uuid)$|[a-z]I[dD]$"
+    # the index that pandas writes, after none, one or more times there and back
+    r"|^$|^Unnamed: [\d.]+$|^__index_level_\d+__$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,21 @@
 
 A CSV file is read as text and each column is then given the first of these types that all its
 values have: integer, real number, boolean, date, date and time, time of day, text. One rule in one
-place, so that a column is read alike in training and later.
+place, so that a column is read alike in training and later. `mlpeak.tables.numerals` says what is a
+number.
 """
 
 from __future__ import annotations
 
+import gzip
+import re
+import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlpeak._extras import missing_extra
+from mlpeak.tables.numerals import read_numbers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +28,7 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?")
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y")
 _DATETIMES = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
 _TIMES = ("%H:%M:%S", "%H:%M")
+_DAMAGED_GZIP = (gzip.BadGzipFile, zlib.error, EOFError)
 
 
 def is_table(path: Path) -> bool:
@@ -30,7 +36,9 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(TABLE_SUFFIXES)
 
 
-def read_table(path: str | Path, text_columns: Collection[str] = ()) -> pl.DataFrame:
+def read_table(
+    path: str | Path, text_columns: Collection[str] = (), notes: list[str] | None = None
+) -> pl.DataFrame:
     """Read a table.
 
     Parameters
@@ -38,9 +46,13 @@ def read_table(path: str | Path, text_columns: Collection[str] = ()) -> pl.DataF
     path : str or Path
         A file ending in ``.csv``, ``.tsv`` (either also ``.gz``), ``.parquet`` or ``.pq``. The
         first line of a CSV file names the columns; the separator is the one of ``, ; tab |`` that
-        is most frequent there. Empty cells and NA, N/A, NaN, null and ? are missing values.
+        is most frequent there outside quotes. Where it is ``;`` a comma in a number is the decimal
+        mark (1,5 and 1.234,5), elsewhere it groups digits (1,234.5). Empty cells and NA, N/A, NaN,
+        null and ? are missing values.
     text_columns : collection of str
         Columns of a CSV file to leave as text whatever their values look like.
+    notes : list of str, optional
+        Gets what a user should know about how columns were read.
 
     Returns
     -------
@@ -72,8 +84,8 @@ def read_table(path: str | Path, text_columns: Collection[str] = ()) -> pl.DataF
         if path.name.lower().endswith(PARQUET_SUFFIXES):
             frame = pl.read_parquet(path)
         else:
-            frame = _read_csv(path, text_columns)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+            frame = _read_csv(path, text_columns, [] if notes is None else notes)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, *_DAMAGED_GZIP) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"{path} cannot be read as a table: {reason}") from error
     if frame.height == 0:
@@ -81,55 +93,55 @@ def read_table(path: str | Path, text_columns: Collection[str] = ()) -> pl.DataF
     return frame
 
 
-def _read_csv(path: Path, text_columns: Collection[str]) -> pl.DataFrame:
+def _read_csv(path: Path, text_columns: Collection[str], notes: list[str]) -> pl.DataFrame:
     import polars as pl
 
-    separator = _separator(path)
-    # the names as they stand: polars renames the second of two equal ones
+    # unpacked here: polars takes a damaged file's error for the system's and does not name the file
+    zipped = path.suffix.lower() == ".gz"
+    content = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
+    if not content or content.isspace():
+        raise ValueError(f"{path} is empty")
+    separator = _separator(content)
+    # the names as they stand: polars renames blank ones and the second of two equal ones
     header = pl.read_csv(
-        path, separator=separator, has_header=False, n_rows=1, infer_schema=False
+        content, separator=separator, has_header=False, n_rows=1, infer_schema=False
     ).row(0)
     given = [name.strip() for name in header if name and name.strip()]
     if len(set(given)) != len(given):
         twice = next(name for name in given if given.count(name) > 1)
         raise ValueError(f"{path} has two columns named {twice!r}")
-    frame = pl.read_csv(path, separator=separator, infer_schema=False, null_values=list(MISSING))
-    columns = []
-    for series in frame:
-        stripped = series.str.strip_chars()
+    frame = pl.read_csv(content, separator=separator, infer_schema=False, null_values=list(MISSING))
+    columns: dict[str, pl.Series] = {}
+    for title, series in zip(header, frame, strict=True):
+        name = (title or "").strip()
+        if name in columns:
+            # the second without a name
+            name = series.name
+        stripped = series.alias(name).str.strip_chars()
         stripped = stripped.set(stripped.is_in(MISSING).fill_null(False), None)
-        name = series.name.strip()
-        typed = stripped if name in text_columns else _typed(stripped, separator != ",")
-        columns.append(typed.alias(name))
+        columns[name] = stripped if name in text_columns else _typed(stripped, separator, notes)
     return pl.DataFrame(columns)
 
 
-def _separator(path: Path) -> str:
-    """Guess from the header; a gzipped file is opened as such."""
-    import gzip
-
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        header = file.readline().decode("utf-8")
+def _separator(content: bytes) -> str:
+    """Guess from the header."""
+    header = re.sub(r'"[^"]*"', "", content.partition(b"\n")[0].decode("utf-8"))
     counts = {mark: header.count(mark) for mark in (",", ";", "\t", "|")}
     return max(counts, key=lambda mark: counts[mark])
 
 
-def _typed(text: pl.Series, decimal_comma: bool) -> pl.Series:
+def _typed(text: pl.Series, separator: str, notes: list[str]) -> pl.Series:
     """Return the column in the first type that keeps all its values."""
     import polars as pl
 
     missing = text.null_count()
     if missing == len(text):
         return pl.Series(text.name, [None] * len(text), pl.Null)
-    # 02139 is a code, not the number 2139
-    if not text.str.contains(r"^[+-]?0\d").any():
-        numeral = text
-        if decimal_comma and text.str.contains(r"^[+-]?\d*,\d+$").any():
-            numeral = text.str.replace(",", ".", literal=True)
-        for number_type in (pl.Int64, pl.Float64):
-            number: pl.Series = numeral.cast(number_type, strict=False)
-            if number.null_count() == missing:
-                return number
+    numbers, note = read_numbers(text, separator)
+    if note is not None:
+        notes.append(note)
+    if numbers is not None:
+        return numbers
     lower = text.str.to_lowercase()
     if lower.drop_nulls().is_in(("true", "false")).all():
         return lower.is_in(("true",))
