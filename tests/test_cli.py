@@ -302,6 +302,8 @@ def test_mistakes_are_one_line_and_code_2(command, words, capsys):
         ({"x": np.zeros((4, 2)), "y": np.zeros(3)}, "expected one y for each row of x"),
         ({"x": np.zeros((4, 2)), "y": np.array([0.0, 1, np.nan, 1])}, "y has 1 NaN"),
         ({"x": np.full((40, 2), np.inf), "y": np.arange(40) % 2}, "x has 64 values that are NaN"),
+        ({"x": np.full((40, 2), 1e200), "y": np.arange(40) % 2}, "x holds values beyond 1e+150"),
+        ({"x": np.zeros((0, 2)), "y": np.zeros(0, int)}, "target 'y' has no values"),
         ({"x": np.array([["a"]] * 20), "y": np.arange(20) % 2}, "x has dtype <U1"),
     ],
 )
@@ -309,6 +311,36 @@ def test_wrong_archives(arrays, words, capsys):
     np.savez("a.npz", **arrays)
     assert main(["train", "a.npz"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_archives_that_are_none_are_named(capsys):
+    x, y = blobs()
+    np.savez_compressed("a.npz", x=x, y=y)
+    archive = bytearray(Path("a.npz").read_bytes())
+    # the packed bytes begin after 30 bytes, a name and a supplement; 3 is no kind of block
+    archive[30 + archive[26] + archive[28]] |= 0b110
+    Path("a.npz").write_bytes(archive)
+    np.save("b.npy", x)
+    Path("b.npy").rename("b.npz")
+    for name, words in (("a.npz", "while decompressing"), ("b.npz", "as an .npy file does")):
+        assert main(["train", name]) == 2
+        shown = capsys.readouterr().err
+        assert f"{name} cannot be read as a NumPy archive" in shown
+        assert words in shown
+
+
+def test_rows_that_overflow_are_refused_before_anything_is_written(monkeypatch, capsys):
+    write_table("homes.csv")
+    assert main(["train", "homes.csv", "--target", "price", *QUICK, "--out", "m"]) == 0
+    Path("new.csv").write_text("size,town,kind\n50,Ulm,big\n1e60,Ulm,big\n")
+    assert main(["predict", "m", "new.csv", "--out", "p.csv"]) == 2
+    assert "column 'size' holds 1e+60, which is too far" in capsys.readouterr().err
+    outputs = np.array([[1.0], [np.inf]], np.float32)
+    monkeypatch.setattr("mlpeak.cli.predict.forward", lambda model, x: outputs)
+    Path("new.csv").write_text("size,town,kind\n50,Ulm,big\n60,Ulm,big\n")
+    assert main(["predict", "m", "new.csv", "--out", "p.csv"]) == 2
+    assert "overflows for 1 of 2 rows, the first of them row 1" in capsys.readouterr().err
+    assert not Path("p.csv").exists()
 
 
 def test_pickles_are_not_opened(capsys):

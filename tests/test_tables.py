@@ -39,6 +39,32 @@ def test_numbers_are_imputed_by_the_median_standardised_and_marked():
     assert remarks == []
 
 
+@pytest.mark.parametrize("unit", [1e-140, 1e-170, 1e-310, 1e140])
+def test_tiny_and_huge_numbers_are_standardised(unit):
+    values = unit * np.array([1.0, 2.0, 3.0, 6.0])
+    expected = (np.array([1.0, 2.0, 3.0, 6.0]) - 3.0) / np.sqrt(3.5)
+    column, _ = TablePreprocessing.fit(pl.DataFrame({"a": values})).transform(
+        pl.DataFrame({"a": values})
+    )
+    array = ArrayPreprocessing.fit(values[:, None]).transform(values[:, None])
+    # below 1e-308 the numbers themselves have fewer bits: 1e-310 is 2e13 of the smallest
+    for x in (column, array):
+        np.testing.assert_allclose(x[:, 0], expected, rtol=4 * np.finfo(np.float32).eps, atol=0)
+
+
+def test_values_too_far_from_those_in_training_are_refused():
+    values = np.array([1.0, 2.0, 3.0])
+    far = np.array([2.0, 1e60])
+    rows = TablePreprocessing.fit(pl.DataFrame({"a": values}))
+    with pytest.raises(ValueError, match=r"column 'a' holds 1e\+60, which is too far"):
+        rows.transform(pl.DataFrame({"a": far}))
+    with pytest.raises(ValueError, match=r"x holds 1e\+60, which is too far"):
+        ArrayPreprocessing.fit(values[:, None]).transform(far[:, None])
+    target = fit_target(values, np.arange(3), "y", "regression")
+    with pytest.raises(ValueError, match=r"target 'y' holds 1e\+60, which is too far"):
+        target.encode(far)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_nan_and_infinity_count_as_missing(bad):
     rows = TablePreprocessing.fit(pl.DataFrame({"a": [1.0, bad, 3.0]}))

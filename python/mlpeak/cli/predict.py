@@ -31,6 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
     saved = io.load(arguments.model)
     rows = load_rows(arguments.source, saved.preprocessing, saved.target)
     outputs = forward(saved.model, rows.x)
+    overflown = np.unique(np.nonzero(~np.isfinite(outputs))[0])
+    if len(overflown):
+        raise ValueError(
+            f"{arguments.source}: the network overflows for {len(overflown)} of {len(outputs)} "
+            f"rows, the first of them row {overflown[0]}; they hold values too far from those in "
+            "training"
+        )
     limit = SHOWN if arguments.out is None and sys.stdout.isatty() else len(outputs)
     text = text_io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from mlpeak import kernels
 from mlpeak._extras import missing_extra
+from mlpeak.tables.columns import LARGEST, SMALLEST, standardise
 from mlpeak.tables.target import Values
 
 BLOCK_ROWS = 4096
@@ -50,8 +52,11 @@ class ArrayPreprocessing:
         values = np.ascontiguousarray(flat, np.float64)
         constant = values.min(axis=0) == values.max(axis=0)
         mean = np.where(constant, values[0], kernels.mean(values, axis=0))
-        variance = kernels.mean((values - mean) ** 2, axis=0)
-        scale = np.where(constant, 1.0, np.sqrt(variance))
+        deviations = values - mean
+        largest = np.abs(deviations).max(axis=0)
+        unit = np.where(~constant & (largest < SMALLEST), largest, 1.0)
+        variance = kernels.mean((deviations / unit) ** 2, axis=0)
+        scale = np.where(constant, 1.0, unit * np.sqrt(variance))
         return cls(flat.shape[1], tuple(mean.tolist()), tuple(scale.tolist()))
 
     def transform(self, x: NDArray[Any]) -> NDArray[np.float32]:
@@ -60,7 +65,8 @@ class ArrayPreprocessing:
         Raises
         ------
         ValueError
-            If rows have another number of values, or real numbers come where pixels are expected.
+            If rows have another number of values, real numbers come where pixels are expected, or
+            a value is too far from those in training for float32.
         """
         flat = flatten(x)
         if flat.shape[1] != self.in_features:
@@ -74,7 +80,7 @@ class ArrayPreprocessing:
         # by blocks: the float64 between would be eight times the size of an image file
         for start in range(0, len(flat), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            out[block] = (flat[block] - mean) / scale
+            out[block] = standardise(flat[block], mean, scale, "x")
         return out
 
     def to_json(self) -> dict[str, Any]:
@@ -105,13 +111,15 @@ def _pixel_statistics(pixels: NDArray[np.uint8]) -> tuple[tuple[float], tuple[fl
 
 
 def flatten(x: NDArray[Any]) -> NDArray[Any]:
-    """Return x as (rows, values), refusing what is not numbers or not finite."""
+    """Return x as (rows, values), refusing what is not numbers, not finite or beyond LARGEST."""
     if x.dtype.kind not in "biuf":
         raise ValueError(f"x has dtype {x.dtype}; expected numbers")
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"x has shape {x.shape}; expected rows of at least one value")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise ValueError(f"x has {int((~np.isfinite(x)).sum())} values that are NaN or infinite")
+    if x.dtype.kind == "f" and np.abs(x).max() > LARGEST:
+        raise ValueError(f"x holds values beyond {LARGEST:g}")
     return x.reshape(len(x), -1)
 
 
@@ -187,9 +195,12 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         # pickled objects would run code
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it holds one array without a name, as an .npy file does")
+        with archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as a NumPy archive: {error}") from error
 
 

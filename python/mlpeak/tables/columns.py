@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # sums of squares of standardised columns must stay finite in float64
 LARGEST = 1e150
 
+# deviations below this are scaled before they are squared: beside a square of 1e-280 the smallest
+# float64, 5e-324, is 2e-44
+SMALLEST = 1e-140
+
 # what the numbers of a column count
 UNITS = {"number": "numbers", "boolean": "booleans", "days": "dates", "seconds": "times"}
 
@@ -85,8 +89,37 @@ def mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
     if values.min() == values.max():
         return float(values[0]), 1.0
     mean = math.fsum(values.tolist()) / len(values)
-    square = math.fsum(((values - mean) ** 2).tolist()) / len(values)
-    return mean, math.sqrt(square)
+    deviations = values - mean
+    largest = float(np.abs(deviations).max())
+    unit = largest if largest < SMALLEST else 1.0
+    square = math.fsum(((deviations / unit) ** 2).tolist()) / len(values)
+    return mean, unit * math.sqrt(square)
+
+
+def standardise(
+    values: NDArray[Any],
+    mean: float | NDArray[np.float64],
+    scale: float | NDArray[np.float64],
+    what: str,
+) -> NDArray[np.float32]:
+    """Return (values - mean) / scale, refusing values that are too far away for float32.
+
+    Parameters
+    ----------
+    values : ndarray
+        NaN stays NaN.
+    mean, scale : float or ndarray
+    what : str
+        What to call the values in the error.
+    """
+    with np.errstate(over="ignore"):
+        standard = (values - mean) / scale
+    far = np.abs(standard) > np.finfo(np.float32).max
+    if far.any():
+        raise ValueError(
+            f"{what} holds {values[far][0]:g}, which is too far from the values in training"
+        )
+    return standard.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -123,7 +156,7 @@ class NumberColumn:
         values = as_numbers(self._checked(series))
         missing = np.isnan(values)
         values[missing] = self.median
-        out[:, 0] = (values - self.mean) / self.scale
+        out[:, 0] = standardise(values, self.mean, self.scale, f"column {self.name!r}")
         if self.indicator:
             out[:, 1] = missing
         elif missing.any():

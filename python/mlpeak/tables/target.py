@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpeak.tables.columns import as_numbers, mean_and_scale, unit_of
+from mlpeak.tables.columns import as_numbers, mean_and_scale, standardise, unit_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,7 +73,7 @@ class ValueTarget:
     def encode(self, values: Values) -> NDArray[np.float32]:
         """Return (values - mean) / scale as float32, NaN where missing."""
         numbers = _numbers(values, self.name)
-        return ((numbers - self.mean) / self.scale).astype(np.float32)[:, None]
+        return standardise(numbers, self.mean, self.scale, f"target {self.name!r}")[:, None]
 
     def decode(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the values that network outputs (rows, 1) stand for."""
@@ -165,6 +165,8 @@ def fit_target(values: Values, training: NDArray[np.int64], name: str, task: str
 
 def classes_of(values: Values, name: str) -> tuple[Label, ...]:
     """Return the sorted distinct labels, refusing one alone and nearly as many as rows."""
+    if not len(values):
+        raise ValueError(f"target {name!r} has no values: the source has 0 rows")
     distinct: list[Any] = np.unique(values).tolist()
     if len(distinct) < 2:
         raise ValueError(f"target {name!r} has the one class {distinct[0]!r}; two are needed")
