@@ -175,6 +175,9 @@ def test_command_writes_table_json_and_picture(tmp_path, capsys):
     ("options", "words"),
     [
         (["nothing"], "family: is 'nothing'; expected kernels"),
+        (["nothing"], ", sklearn"),
+        (["kernels", "--suite", "sgd"], "suite: is 'sgd'; kernels has none"),
+        (["sklearn", "--suite", "sgd"], "suite: is 'sgd'; sklearn has none"),
         (["kernels", "--only", "nothing"], "only: no workload has 'nothing' in its name"),
         (["kernels", "--threads", "0"], "threads: is 0; expected 1 to"),
         (["kernels", "--threads", "100000"], "threads: is 100000; expected 1 to"),

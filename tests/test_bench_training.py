@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,8 +211,16 @@ def test_unknown_suite_is_refused(capsys, tmp_path):
 
     options = ["--suite", "nothing", "--out", str(tmp_path / "new")]
     assert main(["bench", "training", *options]) == 2
-    assert "family: is 'training-nothing'; expected" in capsys.readouterr().err
+    assert "suite: is 'nothing'; expected sgd, latency" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_one_round_against_numpy_has_no_spread():
+    script = Path(__file__).parents[1] / "benchmarks/training/against_numpy.py"
+    measure = runpy.run_path(str(script))["measure"]
+    result = measure((lambda: time.sleep(0.001), lambda: time.sleep(0.001)), 1)
+    assert result["spread"] == 0.0
+    assert result["numpy_us"] >= 1000
 
 
 def test_bf16_is_timed_against_fp32():

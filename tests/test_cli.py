@@ -223,6 +223,17 @@ def test_predictions_go_into_a_pipe_and_the_notes_beside_it(capsys):
     assert "saved     1,797 predictions to pipe" in shown.err
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json", "learning_curve.png"])
+def test_a_folder_where_a_file_is_to_be_is_refused_before_the_training(name, capsys, monkeypatch):
+    def never(*arguments):
+        raise AssertionError
+
+    monkeypatch.setattr("mlpeak.cli.train.train", never)
+    Path("m", name).mkdir(parents=True)
+    assert main(["train", *QUICK, "--out", "m"]) == 2
+    assert f"out: m/{name} is a folder" in capsys.readouterr().err
+
+
 def test_out_may_name_the_weights_file():
     assert main(["train", *QUICK, "--out", "runs/a.safetensors", "--quiet"]) == 0
     names = sorted(path.name for path in Path("runs").iterdir())

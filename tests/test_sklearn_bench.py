@@ -49,5 +49,18 @@ def test_names_are_unique_and_known() -> None:
 def test_refusals(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "sklearn", "--only", "nothing"]) == 2
     assert "only: is 'nothing'" in capsys.readouterr().err
+    assert main(["bench", "sklearn", "--rounds", "0"]) == 2
+    assert "rounds: is 0; expected at least 1" in capsys.readouterr().err
     with pytest.raises(ValueError, match="mnist: is not given"):
         timed(Fit("", "", "mnist"), "mlpeak", None)
+
+
+def test_a_folder_without_mnist_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ["--mnist", str(tmp_path), "--quick", "--out", str(out)]
+    assert main(["bench", "sklearn", *options]) == 2
+    words = f"mnist: is '{tmp_path}'; there is no t10k-images-idx3-ubyte.gz in it"
+    assert words in capsys.readouterr().err
+    assert not out.exists()

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -236,6 +235,8 @@ def seconds_per_call(function: Callable[[], Any], calls: int) -> float:
 
 def measure(pair: Pair, rounds: int) -> dict[str, float]:
     """Medians of interleaved rounds of about 10 ms each."""
+    from mlpeak.bench.runner import summarize
+
     for function in pair:
         seconds_per_call(function, 3)
     calls = [max(1, int(0.01 / seconds_per_call(function, 3))) for function in pair]
@@ -243,14 +244,12 @@ def measure(pair: Pair, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         for k in (0, 1):
             times[k].append(seconds_per_call(pair[k], calls[k]))
-    medians = [statistics.median(t) for t in times]
-    quartiles = [statistics.quantiles(t, n=4) for t in times]
-    spreads = [(q[2] - q[0]) / m for q, m in zip(quartiles, medians, strict=True)]
+    theirs, ours = map(summarize, times)
     return {
-        "numpy_us": medians[0] * 1e6,
-        "mlpeak_us": medians[1] * 1e6,
-        "ratio": medians[0] / medians[1],
-        "spread": max(spreads),
+        "numpy_us": theirs.median * 1e6,
+        "mlpeak_us": ours.median * 1e6,
+        "ratio": theirs.median / ours.median,
+        "spread": max(theirs.spread, ours.spread),
     }
 
 
@@ -259,6 +258,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds: is {options.rounds}; expected at least 1")
     pin()
 
     import numpy as np

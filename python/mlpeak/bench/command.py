@@ -23,9 +23,11 @@ from mlpeak.bench.runner import (
 )
 from mlpeak.bench.workloads import (
     LIBRARIES,
+    SKLEARN,
     Workload,
     libraries_of,
     load_family,
+    name_family,
     picture_of,
     select,
 )
@@ -33,12 +35,12 @@ from mlpeak.bench.workloads import (
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    if arguments.family == "sklearn":
+    # everything that can be wrong is found before the first measurement
+    family = name_family(arguments.family, arguments.suite)
+    if family == SKLEARN:
         from mlpeak.bench.sklearn_command import run as run_sklearn
 
         return run_sklearn(arguments)
-    # everything that can be wrong is found before the first measurement
-    family = "-".join(name for name in (arguments.family, arguments.suite) if name)
     workloads = select(load_family(family, arguments.quick), arguments.only)
     libraries = choose_libraries(arguments.libraries, libraries_of(workloads))
     cpus = [choose_cpus(threads) for threads in arguments.threads]
@@ -131,9 +133,16 @@ def choose_plan(quick: bool, rounds: int | None) -> Plan:
     plan = QUICK_PLAN if quick else Plan()
     if rounds is None:
         return plan
+    return Plan(
+        check_rounds(rounds), plan.turn, plan.warm_up, plan.peak_milliseconds, plan.peak_bytes
+    )
+
+
+def check_rounds(rounds: int) -> int:
+    """Return `rounds`, refusing less than 1."""
     if rounds < 1:
         raise ValueError(f"rounds: is {rounds}; expected at least 1")
-    return Plan(rounds, plan.turn, plan.warm_up, plan.peak_milliseconds, plan.peak_bytes)
+    return rounds
 
 
 class Progress:

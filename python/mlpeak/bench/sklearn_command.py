@@ -17,9 +17,10 @@ from typing import Any
 
 from mlpeak._config import config
 from mlpeak.bench import report
+from mlpeak.bench.command import check_rounds
 from mlpeak.bench.picture import check_matplotlib
 from mlpeak.bench.runner import Timing, _pinned, choose_cpus, summarize
-from mlpeak.bench.sklearn_workloads import QUICK, Fit, make_fits, timed
+from mlpeak.bench.sklearn_workloads import QUICK, Fit, make_fits, mnist_files, timed
 from mlpeak.bench.worker import THREAD_VARIABLES
 
 LIBRARIES = ("mlpeak", "sklearn")
@@ -48,12 +49,16 @@ class Result:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     mnist = arguments.mnist or os.environ.get("MLPEAK_MNIST")
+    if mnist:
+        mnist_files(mnist)
     fits = choose_fits(bool(mnist), arguments.quick, arguments.only)
     cpus = [choose_cpus(threads) for threads in arguments.threads]
+    rounds = 1 if arguments.quick else ROUNDS
+    if arguments.rounds is not None:
+        rounds = check_rounds(arguments.rounds)
     check_matplotlib()
     folder = Path(arguments.out or "bench-sklearn")
     folder.mkdir(parents=True, exist_ok=True)
-    rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     for chosen in cpus:
         measure_on(chosen, fits, mnist, rounds, folder)
     return 0

@@ -137,13 +137,28 @@ def _timed_search(model: Any, X: Any, y: Any, X_test: Any, y_test: Any) -> tuple
     return seconds, float(search.score(X_test, y_test))
 
 
+def mnist_files(folder: str) -> tuple[Path, Path]:
+    """Return the files of images and labels in a folder of MNIST.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one is not there.
+    """
+    images = Path(folder) / "t10k-images-idx3-ubyte.gz"
+    labels = Path(folder) / "t10k-labels-idx1-ubyte.gz"
+    for file in (images, labels):
+        if not file.is_file():
+            raise FileNotFoundError(f"mnist: is {folder!r}; there is no {file.name} in it")
+    return images, labels
+
+
 def _mnist(folder: str | None) -> tuple[Any, Any]:
     from mlpeak.data.idx import read_idx
 
     if folder is None:
         raise ValueError("mnist: is not given; expected a folder with the t10k files")
-    images = read_idx(Path(folder) / "t10k-images-idx3-ubyte.gz")
-    labels = read_idx(Path(folder) / "t10k-labels-idx1-ubyte.gz")
+    images, labels = map(read_idx, mnist_files(folder))
     return images.reshape(len(images), -1) / 255.0, labels
 
 

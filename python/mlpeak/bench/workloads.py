@@ -26,6 +26,9 @@ FAMILIES = {
     "training-latency": "mlpeak.bench.training.latency",
 }
 
+# not made of workloads: whole fits
+SKLEARN = "sklearn"
+
 Call = Callable[[], Any]
 
 
@@ -71,6 +74,26 @@ class Workload:
     def rate(self, seconds: float) -> float:
         """Return GFLOP/s or GB/s of a call that took `seconds`."""
         return (self.flops or self.bytes) / seconds * 1e-9
+
+
+def name_family(family: str, suite: str | None) -> str:
+    """Return a key of `FAMILIES`, or `SKLEARN`, for what the command line was given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family, or no such suite of it.
+    """
+    names = (*FAMILIES, SKLEARN)
+    if family not in names:
+        raise ValueError(f"family: is {family!r}; expected {', '.join(names)}")
+    if not suite:
+        return family
+    suites = [name.removeprefix(f"{family}-") for name in names if name.startswith(f"{family}-")]
+    if suite not in suites:
+        legal = f"expected {', '.join(suites)}" if suites else f"{family} has none"
+        raise ValueError(f"suite: is {suite!r}; {legal}")
+    return f"{family}-{suite}"
 
 
 def load_family(family: str, quick: bool = False) -> list[Workload]:

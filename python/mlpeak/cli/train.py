@@ -112,12 +112,20 @@ def output_paths(out: str | None, name: str) -> tuple[Path, Path]:
 
     `out` is a folder, or a file name ending in ``.safetensors``; without it the folder is
     ``<name>-model``.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made, or a folder stands where a file is to be written.
     """
     path = Path(out) if out else Path(f"{name}-model")
     if path.suffix == io.WEIGHTS_SUFFIX:
         weights, curve = path, path.with_name(f"{path.stem}_learning_curve.png")
     else:
         weights, curve = path / f"{io.DEFAULT_NAME}{io.WEIGHTS_SUFFIX}", path / "learning_curve.png"
+    for file in (*io.model_paths(weights), curve):
+        if file.is_dir():
+            raise IsADirectoryError(f"out: {file} is a folder; expected a file or nothing there")
     weights.parent.mkdir(parents=True, exist_ok=True)
     return weights, curve
 
