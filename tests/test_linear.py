@@ -206,6 +206,26 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "grad": (
         lambda: kernels.linear_backward(f32(2, 4), f32(3, 3), f32(4, 3)), ValueError, "x has shape",
     ),
+    "activation_type": (
+        lambda: kernels.linear(f32(2, 3), f32(4, 3), activation=3),
+        TypeError,
+        "linear: activation is int; expected one of identity, relu",
+    ),
+    "activation_none": (
+        lambda: kernels.linear_backward(f32(2, 4), f32(2, 3), f32(4, 3), activation=None),
+        TypeError,
+        "linear_backward: activation is NoneType; expected one of identity, relu",
+    ),
+    "transpose_a": (
+        lambda: kernels.matmul(f32(2, 2), f32(2, 2), transpose_a="yes"),
+        TypeError,
+        "matmul: transpose_a is str; expected a bool",
+    ),
+    "transpose_b": (
+        lambda: kernels.matmul(f32(2, 2), f32(2, 2), transpose_b=None),
+        TypeError,
+        "matmul: transpose_b is NoneType; expected a bool",
+    ),
     "saved": (
         lambda: kernels.linear_backward(f32(2, 4), f32(2, 3), f32(4, 3), None, "tanh"),
         ValueError,

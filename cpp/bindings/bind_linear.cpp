@@ -15,10 +15,13 @@ namespace mlpeak {
 namespace bindings {
 namespace {
 
-Activation activation_named(Arg arg, const std::string& name) {
-  const ActivationInfo* found = find_activation(name);
-  if (!found) value_error(arg, "is '" + name + "'; expected one of " + activation_names());
-  return found->id;
+const ActivationInfo& activation_named(Arg arg, py::handle name) {
+  if (!py::isinstance<py::str>(name))
+    type_error(arg, "is " + type_name(name) + "; expected one of " + activation_names());
+  const std::string text = name.cast<std::string>();
+  const ActivationInfo* found = find_activation(text);
+  if (!found) value_error(arg, "is '" + text + "'; expected one of " + activation_names());
+  return *found;
 }
 
 /// The precision of a product of arrays of `dtype`; None is native.
@@ -42,9 +45,11 @@ MatrixView<T> view(const In& x, bool transpose) {
   return transpose ? MatrixView<T>{x.data<T>(), 1, ld} : MatrixView<T>{x.data<T>(), ld, 1};
 }
 
-py::array matmul(py::handle a_object, py::handle b_object, bool transpose_a, bool transpose_b,
-                 py::handle out_object, py::handle precision_name) {
+py::array matmul(py::handle a_object, py::handle b_object, const Flag& transpose_a_flag,
+                 const Flag& transpose_b_flag, py::handle out_object, py::handle precision_name) {
   const char* function = "matmul";
+  const bool transpose_a = expect_flag({function, "transpose_a"}, transpose_a_flag);
+  const bool transpose_b = expect_flag({function, "transpose_b"}, transpose_b_flag);
   In a({function, "a"}, a_object);
   In b({function, "b"}, b_object, a);
   a.expect_ndim(2, transpose_a ? "(k, m)" : "(m, k)");
@@ -97,11 +102,11 @@ Packed pack(py::handle w_object, py::handle precision_name) {
 }
 
 py::array linear(py::handle x_object, py::handle w_object, py::handle b_object,
-                 const std::string& activation_name, py::handle out_object, py::handle pre_object,
+                 py::handle activation_name, py::handle out_object, py::handle pre_object,
                  py::handle precision_name) {
   const char* function = "linear";
   const Arg w_arg{function, "w"};
-  const Activation activation = activation_named({function, "activation"}, activation_name);
+  const Activation activation = activation_named({function, "activation"}, activation_name).id;
   In x({function, "x"}, x_object);
   x.expect_ndim(2, "(batch, in_features)");
   const int64_t batch = x.shape[0], in = x.shape[1];
@@ -231,10 +236,11 @@ py::array linear_backward_bias(py::handle grad_object, py::handle out_object) {
 }
 
 py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handle w_object,
-                          py::handle saved_object, const std::string& activation_name,
+                          py::handle saved_object, py::handle activation_name,
                           py::handle precision_name) {
   const char* function = "linear_backward";
-  const Activation activation = activation_named({function, "activation"}, activation_name);
+  const ActivationInfo& named = activation_named({function, "activation"}, activation_name);
+  const Activation activation = named.id;
   In g({function, "grad_output"}, grad_object);
   In x({function, "x"}, x_object, g);
   In w({function, "w"}, w_object, g);
@@ -251,8 +257,8 @@ py::tuple linear_backward(py::handle grad_object, py::handle x_object, py::handl
     saved->expect_shape({batch, out_features}, "(batch, out_features)");
   } else if (activation != Activation::identity) {
     value_error({function, "saved"},
-                std::string("is None; the backward of ") + activation_name + " needs the layer's " +
-                    (info(activation).saves == Saves::output ? "output" : "pre-activation"));
+                std::string("is None; the backward of ") + named.name + " needs the layer's " +
+                    (named.saves == Saves::output ? "output" : "pre-activation"));
   }
   const Arg grad_arg{function, "grad"};
   Out grad_z(grad_arg, py::none(), g.dtype, {batch, out_features});

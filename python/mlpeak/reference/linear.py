@@ -80,6 +80,7 @@ def matmul(
 ) -> Array:
     """``op(a) @ op(b)``, where op transposes if asked to."""
     f = "matmul"
+    _check.flags(f, transpose_a=transpose_a, transpose_b=transpose_b)
     a = _check.read(f, "a", a)
     b = _check.read(f, "b", b, like=("a", a))
     _check.ndim(f, "a", a, 2, "(k, m)" if transpose_a else "(m, k)")
@@ -95,8 +96,10 @@ def matmul(
 
 
 def _activation(function: str, name: str) -> None:
+    legal = ", ".join(ACTIVATIONS)
+    if not isinstance(name, str):
+        raise TypeError(f"{function}: activation is {type(name).__name__}; expected one of {legal}")
     if name not in ACTIVATIONS:
-        legal = ", ".join(ACTIVATIONS)
         raise ValueError(f"{function}: activation is '{name}'; expected one of {legal}")
 
 
