@@ -176,7 +176,7 @@ class Fit:
                 position.live = True
                 self._snapshots.take()
                 self._snapshots.confirm()
-                # what a training that is resumed was told of before it was broken off
+                # what not all callbacks had heard of when the training was broken off
                 if position.event == "steps":
                     self._after_steps()
                 elif position.event == "epoch":
