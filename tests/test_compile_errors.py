@@ -146,8 +146,22 @@ def test_parameters_that_cannot_be_written_or_lie_apart_are_refused() -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     model[1].running_mean.data = mlpeak.from_numpy(np.broadcast_to(np.float32(0), (2,)))
     step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
-    with pytest.raises((ValueError, mlpeak.CompileError), match=r"running_mean"):
+    with pytest.raises(mlpeak.CompileError, match=r"running_mean, whose elements do not lie"):
         step(x, np.ones((2, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("running_mean", r"1\.running_mean"), ("num_batches_tracked", r"a count of shape \(\)")],
+)
+def test_a_read_only_buffer_is_refused_where_it_is_written(name: str, told: str) -> None:
+    x = np.ones((2, 3), np.float32)
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    getattr(model[1], name)._array.flags.writeable = False
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match=f"compile: {told} is read-only"):
+        step(x, np.ones((2, 2), np.float32))
+    assert mlpeak.compile(model.eval())(x).shape == (2, 2)
 
 
 def test_a_later_step_does_not_take_a_weight_for_a_target() -> None:

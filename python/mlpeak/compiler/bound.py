@@ -79,6 +79,7 @@ class Bound:
         accumulate: int,
     ) -> None:
         self.graph: Graph = low.graph
+        written = _buffers(low.graph)
         self.program = assemble(low)
         self.dtype, self.ignored, self.least_batch = low.dtype, low.ignored, low.least_batch
         self.updates = updates
@@ -99,12 +100,8 @@ class Bound:
         self.step.set_arguments(len(graph.inputs), len(graph.targets))
         for slot in () if updates is None else updates.slots:
             self.step.add_group(slot.group, rule, slot.step, slot.first)
-        written = set() if updates is None else {id(param) for param, _, _ in updates.members}
-        for buffer in (v for call in graph.calls for v in call.updates):
-            assert buffer.tensor is not None
-            written.add(id(buffer.tensor))
-            if not buffer.tensor._array.flags.writeable:
-                raise ValueError(f"compile: {buffer.name} is read-only; expected one to write to")
+        if updates is not None:
+            written |= {id(param) for param, _, _ in updates.members}
         for tensor, _ in low.tensors.values():
             self.step.watch(tensor._version, id(tensor) in written)
         for tensor, increment in graph.counters:
@@ -140,6 +137,18 @@ class Bound:
         """Read the parameters again, and note that all is as it should be."""
         self.program.pack_weights()
         self.step.arm()
+
+
+def _buffers(graph: Graph) -> set[int]:
+    """Return the ids of the buffers that the step writes, which must let it."""
+    named = {value.name: value.tensor for call in graph.calls for value in call.updates}
+    for tensor, _ in graph.counters:
+        named[f"a count of shape {tensor.shape}"] = tensor
+    for name, buffer in named.items():
+        assert buffer is not None
+        if not buffer._array.flags.writeable:
+            raise ValueError(f"compile: {name} is read-only; expected one to write to")
+    return {id(buffer) for buffer in named.values()}
 
 
 def _fits(array: Array | None, param: Tensor) -> bool:

@@ -237,8 +237,8 @@ def _adopt(
         value = recorder.new_value(array, kind, array=array, tensor=tensor, name=name)
         tensor._grad = None
         if kind == "buffer" and array.ndim == 0 and array.dtype.kind in "iu":
+            array = tensor._array = np.array(array + 1000 * number, array.dtype)
             recorder.know(array, value)
-            array[...] = array + 1000 * number
             counters.append((tensor, int(array)))
             continue
         data = array if kind == "parameter" and not number else _other(array, number)
