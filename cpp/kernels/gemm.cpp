@@ -4,6 +4,11 @@
 // multiplication", ACM TOMS 34(3), 2008): a block of B is packed into panels as wide as the tile, a
 // block of A into strips as high, so that the inner loop reads both with stride one. A block of k
 // continues the chain of the block before it from C.
+//
+// Of two blocks, either a panel meets all strips before the next panel does, or a strip all panels.
+// A panel of many registers wants to be reused at once. A narrow one does not: there a block of B
+// is made to stay in L2, and a strip in L1 while B's panels and C's columns go by in memory's
+// order, which other users of the outer caches disturb least.
 #include "mlpeak/kernels/gemm.h"
 
 #include "kernels/register.h"
@@ -18,9 +23,16 @@ int64_t packed_b_size(int64_t n, int64_t k) {
   return round_up(smaller(n, kBlockColumns), kColumns<E>) * block_depth(steps_of<E>(k));
 }
 
+/// Whether blocks of B are narrow, and a packed A is kept for all of them.
+template <class E>
+bool is_read_again(int64_t m, int64_t k) {
+  return kNarrowBlock > 0 && m * steps_of<E>(k) * int64_t(sizeof(E)) <= kReadAgain;
+}
+
 template <class E>
 int64_t packed_a_size(int64_t m, int64_t k) {
-  return round_up(smaller(m, kBlockRows) * block_depth(steps_of<E>(k)) + kPackSlack, 16);
+  const int64_t rows = is_read_again<E>(m, k) ? m : smaller(m, kBlockRows);
+  return round_up(rows * block_depth(steps_of<E>(k)) + kPackSlack, 16);
 }
 
 /// Packed B, packed A and, for pairs, the block of either that was rounded last.
@@ -53,12 +65,84 @@ struct RowSource {
   int64_t step(int rows) const { return packed ? rows : col; }
 };
 
+/// A block of A times a block of B, added to their part of C.
+template <class E, class T = Sum<E>>
+struct BlockProduct {
+  static constexpr int64_t kPanel = kColumns<E>, kLanes = Vec<E>::kLanes;
+
+  RowSource<E> a;
+  Strips strips;
+  Block<E> whole, rest;  // B's whole panels, and the last one if it is not
+  int64_t k, columns;
+  T* c;  // the corner of this part, which is element (row, column) of the whole C
+  int64_t ldc, row, column;
+  bool first;               // of the blocks of k: C is not read
+  const Finish<T>* finish;  // null but for the last block of k
+
+  bool is_whole(int64_t j) const { return j + kPanel <= columns; }
+
+  /// Strip s, which begins at row i, times the `width` columns from j on.
+  void tile(int64_t s, int64_t i, int64_t j, int64_t width) const {
+    const Block<E>& b = is_whole(j) ? whole : rest;
+    const int rows = strips.rows(s), vectors = int((width + kLanes - 1) / kLanes);
+    const bool full = width == vectors * kLanes;
+    const Mask<T> last = first_n<T>(width - (vectors - 1) * kLanes);
+    const TileEnd<T> end = finish ? finish->tile(row + i, column + j) : TileEnd<T>{};
+    const auto run = width > kPanel ? kTiles<E>.wide[rows] : kTiles<E>.of[full][rows][vectors];
+    run(k, a.at(i, k), a.row_stride(), a.step(rows), b.data + j * b.step, b.ld, kPanel * b.step,
+        c + i * ldc + j, ldc, last, first, finish ? &end : nullptr);
+  }
+
+  /// The same for a whole panel and a strip that is not short, which has time to fetch its part of
+  /// the panel that comes next, or the next tile of C.
+  template <bool kTile>
+  void fetching(int64_t s, int64_t i, int64_t j, bool fetch_b) const {
+    const int rows = strips.rows(s);
+    const int64_t part = fetch_b ? k * kPanel * int64_t(sizeof(E)) / strips.count : 0;
+    const char* coming =
+        reinterpret_cast<const char*>(whole.data + (fetch_b ? j + kPanel : j) * whole.step);
+    const T* next = s + 1 < strips.count ? c + (i + rows) * ldc + j : c + j + kPanel;
+    const TileEnd<T> end = finish ? finish->tile(row + i, column + j) : TileEnd<T>{};
+    const auto run = rows == kRows ? fetching_tile<E, kRows, kVectors, kTile>
+                                   : fetching_tile<E, kRows - 1, kVectors, kTile>;
+    run(k, a.at(i, k), a.row_stride(), a.step(rows), whole.data + j * whole.step, whole.ld,
+        c + i * ldc + j, ldc, first, finish ? &end : nullptr,
+        {coming + s * part, part / k, reinterpret_cast<const char*>(next),
+         ldc * int64_t(sizeof(T))});
+  }
+
+  void strip_by_strip() const {
+    for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s)
+      for (int64_t j = 0; j < columns; j += kPanel) tile(s, i, j, smaller(kPanel, columns - j));
+  }
+
+  /// `wide`: two panels at a time, where there are so many.
+  void panel_by_panel(bool wide, bool fetch_b, bool fetch_c) const {
+    for (int64_t j = 0, width; j < columns; j += width) {
+      width = smaller(wide && is_whole(j + kPanel) ? 2 * kPanel : kPanel, columns - j);
+      const bool fetches = (fetch_b || fetch_c) && width == kPanel;
+      for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s) {
+        if (!fetches || strips.rows(s) < kRows - 1)
+          tile(s, i, j, width);
+        else if (fetch_c)
+          fetching<true>(s, i, j, fetch_b);
+        else
+          fetching<false>(s, i, j, fetch_b);
+      }
+    }
+  }
+};
+
 template <class E, class T = Sum<E>>
 void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const MatrixView<T>* b,
                   const PackedPanels<T>* packed, T* c, int64_t ldc, const Epilogue<T>& epilogue,
                   T* workspace) {
   constexpr int64_t kPanel = kColumns<E>;
-  constexpr int64_t kLanes = Vec<E>::kLanes;
+  const Finish<T> finish(epilogue);
+  const bool by_rows = b && b->row == 1 && b->col != 1 && has_few_rows<E>(m, n, k);
+  if (is_narrow<E>(m, n) || by_rows)
+    return multiply_transposed<E>(m, n, k, a, b, packed, c, ldc, finish, workspace);
+
   const int64_t steps = steps_of<E>(k);
   const int64_t depth = block_depth(steps);
   E* const packed_b = reinterpret_cast<E*>(workspace);
@@ -70,6 +154,10 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows || kDepth<E> > 1);
+  const bool narrow = pack_b && is_read_again<E>(m, k);
+  const int64_t columns =
+      narrow ? smaller(kBlockColumns, round_up(kNarrowBlock / int64_t(sizeof(E)) / depth, kPanel))
+             : kBlockColumns;
   // Panels of a packed B beyond L2 come from L3, slowly where a strip waits for them.
   const int64_t block_b = packed ? n * steps : smaller(n, kBlockColumns) * depth;
   const bool fetch_b = (packed || pack_b) && block_b * int64_t(sizeof(E)) > kLevel2;
@@ -77,89 +165,68 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool fetch_c = steps > depth && m * n * int64_t(sizeof(T)) > kLevel2;
   const int64_t blocks = (m + kBlockRows - 1) / kBlockRows;
   const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
-  const Finish<T> finish(epilogue);
-  const bool by_rows = b && b->row == 1 && b->col != 1 && has_few_rows<E>(m, n, k);
-  if (is_narrow<E>(m, n) || by_rows)
-    return multiply_transposed<E>(m, n, k, a, b, packed, c, ldc, finish, workspace);
 
-  for (int64_t jc = 0; jc < n; jc += kBlockColumns) {
-    const int64_t nc = smaller(kBlockColumns, n - jc);
-    const int64_t edge = nc / kPanel * kPanel;  // the first column of the incomplete panel, if any
+  for (int64_t left = 0; left < n; left += kBlockColumns) {
+    const int64_t right = smaller(left + kBlockColumns, n);
     int64_t pc = 0;
     do {  // once even for k = 0: C is then epilogue(0)
       const int64_t kc = smaller(depth, steps - pc);
       const int64_t first_k = pc * kDepth<E>, count_k = smaller(kc * kDepth<E>, k - first_k);
       const bool last_block = pc + kc >= steps;
-      Block<E> full{packed_b, kc, kPanel};
-      Block<E> rest = full;
-      if (packed) {
-        full.data = reinterpret_cast<const E*>(packed->data) +
-                    pc * round_up(packed->columns, kPanel) + (packed->first + jc) * kc;
-        rest = full;
-      } else {
-        // the block's transpose, whose rows run along k
-        const T* corner = b->data + first_k * b->row + jc * b->col;
-        const auto block = operand(MatrixView<T>{corner, b->col, b->row}, nc, count_k, rounded);
-        if (pack_b) {
-          pack_panels(kc, nc, block.data, block.col, block.row, packed_b);
+      for (int64_t jc = left; jc < right; jc += columns) {
+        const int64_t nc = smaller(columns, right - jc);
+        const int64_t edge = nc / kPanel * kPanel;  // where an incomplete panel begins
+        Block<E> whole{packed_b, kc, kPanel};
+        Block<E> rest = whole;
+        if (packed) {
+          whole.data = reinterpret_cast<const E*>(packed->data) +
+                       pc * round_up(packed->columns, kPanel) + (packed->first + jc) * kc;
+          rest = whole;
         } else {
-          full = {block.data, 1, block.col};
-          if (edge < nc)
-            pack_panels(kc, nc - edge, block.data + edge, block.col, block.row,
-                        packed_b + edge * kc);
-        }
-      }
-
-      for (int64_t ic = 0; ic < m; ic += height) {
-        const int64_t mc = smaller(height, m - ic);
-        const auto block_a =
-            operand(MatrixView<T>{a.data + ic * a.row + first_k * a.col, a.row, a.col}, mc, count_k,
-                    rounded);
-        if (pack_a) pack_strips(mc, kc, block_a.data, block_a.row, block_a.col, packed_a);
-        const Strips strips(mc);
-        const RowSource<E> source{pack_a ? packed_a : block_a.data, block_a.row, block_a.col,
-                                  pack_a};
-
-        for (int64_t j = 0; j < nc;) {
-          const Block<E>& block = j < edge ? full : rest;
-          const bool wide = m <= kWideRows && j + 2 * kPanel <= edge;
-          const int64_t width = wide ? 2 * kPanel : smaller(kPanel, nc - j);
-          const int vectors = int((width + kLanes - 1) / kLanes);
-          const Mask<T> last = first_n<T>(width - (vectors - 1) * kLanes);
-
-          const bool whole = width == vectors * kLanes;
-          for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s) {
-            const int rows = strips.rows(s);
-            T* corner = c + (ic + i) * ldc + jc + j;
-            const TileEnd<T> tile_end = finish.tile(ic + i, jc + j);
-            const TileEnd<T>* const end = finish.in_tile && last_block ? &tile_end : nullptr;
-            if ((fetch_b || fetch_c) && rows >= kRows - 1 && vectors == kVectors && whole &&
-                !wide) {
-              // each strip fetches its part of the panel that comes next
-              const int64_t part = fetch_b ? kc * kPanel * int64_t(sizeof(E)) / strips.count : 0;
-              const E* coming = block.data + (fetch_b ? j + kPanel : j) * block.step;
-              const T* next =
-                  s + 1 < strips.count ? corner + rows * ldc : c + ic * ldc + jc + j + kPanel;
-              const auto run = [&](auto both) MLPEAK_LAMBDA_INLINE {
-                constexpr bool kTile = decltype(both)::kFetchesTile;
-                const auto of_rows = rows == kRows ? fetching_tile<E, kRows, kVectors, kTile>
-                                                   : fetching_tile<E, kRows - 1, kVectors, kTile>;
-                of_rows(kc, source.at(i, kc), source.row_stride(), source.step(rows),
-                        block.data + j * block.step, block.ld, corner, ldc, pc == 0, end,
-                        {reinterpret_cast<const char*>(coming) + s * part, part / kc,
-                         reinterpret_cast<const char*>(next), ldc * int64_t(sizeof(T))});
-              };
-              fetch_c ? run(Fetch<true>()) : run(Fetch<false>());
-              continue;
-            }
-            const auto run = wide ? kTiles<E>.wide[rows] : kTiles<E>.of[whole][rows][vectors];
-            run(kc, source.at(i, kc), source.row_stride(), source.step(rows),
-                block.data + j * block.step, block.ld, kPanel * block.step, corner, ldc, last,
-                pc == 0, end);
+          // the block's transpose, whose rows run along k
+          const T* corner = b->data + first_k * b->row + jc * b->col;
+          const auto block = operand(MatrixView<T>{corner, b->col, b->row}, nc, count_k, rounded);
+          if (pack_b) {
+            pack_panels(kc, nc, block.data, block.col, block.row, packed_b);
+          } else {
+            whole = {block.data, 1, block.col};
+            if (edge < nc)
+              pack_panels(kc, nc - edge, block.data + edge, block.col, block.row,
+                          packed_b + edge * kc);
           }
-          j += width;
         }
-        if (finish.over_rows && last_block) finish.rows(ic, mc, jc, nc, c, ldc);
+
+        for (int64_t ic = 0; ic < m; ic += height) {
+          const int64_t mc = smaller(height, m - ic);
+          E* const strips = packed_a + (narrow ? ic * kc : 0);
+          RowSource<E> rows{strips, 0, 0, true};
+          if (!pack_a || !narrow || jc == left) {
+            const auto block =
+                operand(MatrixView<T>{a.data + ic * a.row + first_k * a.col, a.row, a.col}, mc,
+                        count_k, rounded);
+            if (pack_a)
+              pack_strips(mc, kc, block.data, block.row, block.col, strips);
+            else
+              rows = {block.data, block.row, block.col, false};
+          }
+          const BlockProduct<E> product{rows,
+                                        Strips(mc),
+                                        whole,
+                                        rest,
+                                        kc,
+                                        nc,
+                                        c + ic * ldc + jc,
+                                        ldc,
+                                        ic,
+                                        jc,
+                                        pc == 0,
+                                        finish.in_tile && last_block ? &finish : nullptr};
+          if (narrow)
+            product.strip_by_strip();
+          else
+            product.panel_by_panel(m <= kWideRows, fetch_b, fetch_c);
+          if (finish.over_rows && last_block) finish.rows(ic, mc, jc, nc, c, ldc);
+        }
       }
       pc += depth;
     } while (pc < steps);

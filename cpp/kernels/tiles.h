@@ -53,6 +53,10 @@ constexpr int64_t kMaxDepth = 512;
 constexpr int64_t kBlockRows = 120;
 // The packed block of B: 2 MiB in fp32 at most; it is streamed, once for each block of A.
 constexpr int64_t kBlockColumns = 1024;
+// Or so narrow that it stays in L2 (bytes), where all of A is small enough (bytes) to be read again
+// for each block.
+constexpr int64_t kNarrowBlock = kFewRegisters ? 256 * 1024 : 0;
+constexpr int64_t kReadAgain = 2 * 1024 * 1024;
 
 // What surely stays in L2 from one step of a training to the next.
 constexpr int64_t kLevel2 = 512 * 1024;
@@ -264,11 +268,36 @@ struct Tiles {
 template <class E>
 constexpr Tiles<E> kTiles{};
 
+/// Rows that packing takes through all panels or strips before it goes on: memory is then read
+/// along its rows. Panel by panel, each row would give one line, from a page of its own.
+constexpr int64_t kPackedTogether = 4;
+
+/// pack_panels for a B whose rows have adjacent elements.
+template <class E>
+void pack_rows(int64_t k, int64_t n, const E* b, int64_t row, E* out) {
+  constexpr int64_t kWidth = kColumns<E>, kLanes = Vec<E>::kLanes;
+  const int64_t whole = n / kWidth * kWidth;  // columns of whole panels
+  for (int64_t p = 0; p < k; p += kPackedTogether) {
+    const int64_t rows = smaller(kPackedTogether, k - p);
+    const E* from = b + p * row;
+    E* to = out + p * kWidth;
+    for (int64_t j = 0; j < whole; j += kWidth, from += kWidth, to += k * kWidth)
+      for (int64_t r = 0; r < rows; ++r)
+        for (int v = 0; v < kVectors; ++v)
+          store(to + r * kWidth + v * kLanes, load(from + r * row + v * kLanes));
+    for (int64_t i = 0; i < n - whole; i += kLanes) {
+      const Mask<Sum<E>> mask = first_n<Sum<E>>(n - whole - i);
+      for (int64_t r = 0; r < rows; ++r) store(to + r * kWidth + i, load(from + r * row + i, mask));
+    }
+  }
+}
+
 /// Packs B[0:k, 0:n] into panels of kColumns columns, each k x kColumns with rows adjacent. The
 /// last panel is filled up with zeros to whole registers; what is beyond is never read.
 template <class E>
 void pack_panels(int64_t k, int64_t n, const E* b, int64_t row, int64_t col, E* out) {
   constexpr int64_t kWidth = kColumns<E>, kLanes = Vec<E>::kLanes;
+  if (col == 1) return pack_rows(k, n, b, row, out);
   for (int64_t j = 0; j < n; j += kWidth, b += kWidth * col, out += k * kWidth) {
     const int64_t width = smaller(kWidth, n - j);
     for (int64_t i = 0; i < width; i += kLanes) {  // a register's width of columns
@@ -276,16 +305,7 @@ void pack_panels(int64_t k, int64_t n, const E* b, int64_t row, int64_t col, E* 
       E* to = out + i;
       const int64_t lanes = smaller(kLanes, width - i);
       int64_t p = 0;
-      if (col == 1 && i == 0 && width == kWidth) {
-        for (; p < k; ++p)
-          for (int v = 0; v < kVectors; ++v)
-            store(to + p * kWidth + v * kLanes, load(from + p * row + v * kLanes));
-        break;
-      }
-      if (col == 1) {
-        const Mask<Sum<E>> mask = first_n<Sum<E>>(lanes);
-        for (; p < k; ++p) store(to + p * kWidth, load(from + p * row, mask));
-      } else if (row == 1 && lanes == kLanes) {  // transposed: columns of B are adjacent along k
+      if (row == 1 && lanes == kLanes) {  // transposed: columns of B are adjacent along k
         for (; p + kLanes <= k; p += kLanes)
           transpose_block(from + p, col, to + p * kWidth, kWidth);
       }
@@ -317,17 +337,23 @@ void transpose(int64_t rows, int64_t columns, const T* from, int64_t from_ld, T*
 template <class E>
 void pack_strips(int64_t m, int64_t k, const E* a, int64_t row, int64_t col, E* out) {
   const Strips strips(m);
+  // copy_short writes beyond a strip's row, into rows that follow later; not beyond the strip.
+  const int64_t height = strips.height > 0 ? strips.height : 1;
+  const int64_t fitting = k + 1 - (kCopied + height - 1) / height;
+  const int64_t copied = row == 1 && col >= kCopied && fitting > 0 ? fitting : 0;
+  for (int64_t first = 0; first < copied; first += kPackedTogether) {
+    const int64_t end = smaller(first + kPackedTogether, copied);
+    for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s)
+      for (int64_t p = first; p < end; ++p)
+        copy_short(a + p * col + i, out + i * k + p * strips.rows(s));
+  }
   for (int64_t s = 0; s < strips.count; ++s) {
-    const int height = strips.rows(s);
-    int64_t p = 0;
-    if (col == 1)
-      p = transpose_rows(height, k, a, row, out);
-    else if (row == 1 && col >= kCopied)
-      for (; p + 1 < k; ++p) copy_short(a + p * col, out + p * height);
+    const int rows = strips.rows(s);
+    int64_t p = col == 1 && row != 1 ? transpose_rows(rows, k, a, row, out) : copied;
     for (; p < k; ++p)
-      for (int r = 0; r < height; ++r) out[p * height + r] = a[r * row + p * col];
-    a += height * row;
-    out += height * k;
+      for (int r = 0; r < rows; ++r) out[p * rows + r] = a[r * row + p * col];
+    a += rows * row;
+    out += rows * k;
   }
 }
 

@@ -20,8 +20,8 @@ bool is_narrow(int64_t m, int64_t n) {
 /// panel, and from memory if it is large.
 template <class E>
 bool has_few_rows(int64_t m, int64_t n, int64_t k) {
-  constexpr int64_t kLarge = 8 * 1024 * 1024;
-  if (n * k * int64_t(sizeof(E)) > kLarge && m > 4 * kColumns<E>) return false;
+  constexpr int64_t kLarge = 8 * 1024 * 1024, kPanels = kFewRegisters ? 1 : 4;
+  if (n * k * int64_t(sizeof(E)) > kLarge && m > kPanels * kColumns<E>) return false;
   return kDepth<E> == 1 && m >= Vec<E>::kLanes / 2 && 2 * m * (n + k) < n * k;
 }
 

@@ -20,21 +20,21 @@ MLPEAK_INLINE void put(T* p, Vec<T> v) {
 
 /// column[p] = row[0][p], row[1][p] ... row[7][p] for p in [0, 8).
 MLPEAK_INLINE void transpose_8x8(const float* const row[8], __m256 column[8]) {
-  __m256 pairs[8];
-  for (int i = 0; i < 8; i += 2) {
-    const __m256 a = _mm256_loadu_ps(row[i]), b = _mm256_loadu_ps(row[i + 1]);
-    pairs[i] = _mm256_unpacklo_ps(a, b);
-    pairs[i + 1] = _mm256_unpackhi_ps(a, b);
-  }
-  for (int c = 0; c < 4; ++c) {  // half h of group[g] is column 4h + c of rows 4g to 4g + 3
-    __m256 group[2];
-    for (int g = 0; g < 2; ++g) {
-      const __m256d a = _mm256_castps_pd(pairs[4 * g + c / 2]);
-      const __m256d b = _mm256_castps_pd(pairs[4 * g + 2 + c / 2]);
-      group[g] = _mm256_castpd_ps(c % 2 ? _mm256_unpackhi_pd(a, b) : _mm256_unpacklo_pd(a, b));
+  for (int p = 0; p < 8; p += 4) {
+    // Quarters of two rows meet in a register as they are loaded: shuffles have fewer units.
+    __m256 quarters[4];  // of rows r and r + 4
+    for (int r = 0; r < 4; ++r)
+      quarters[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[r] + p)),
+                                         _mm_loadu_ps(row[r + 4] + p), 1);
+    for (int c = 0; c < 4; c += 2) {
+      const auto pair_of = [c](__m256 a, __m256 b) {
+        return _mm256_castps_pd(c ? _mm256_unpackhi_ps(a, b) : _mm256_unpacklo_ps(a, b));
+      };
+      const __m256d upper = pair_of(quarters[0], quarters[1]);
+      const __m256d lower = pair_of(quarters[2], quarters[3]);
+      column[p + c] = _mm256_castpd_ps(_mm256_unpacklo_pd(upper, lower));
+      column[p + c + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(upper, lower));
     }
-    column[c] = _mm256_permute2f128_ps(group[0], group[1], 0x20);
-    column[4 + c] = _mm256_permute2f128_ps(group[0], group[1], 0x31);
   }
 }
 
@@ -103,15 +103,13 @@ MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to
 
 template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
-  for (int c = 0; c < 2; ++c) {
-    __m256d group[2];
-    for (int g = 0; g < 2; ++g) {
-      const __m256d a = _mm256_loadu_pd(from + 2 * g * from_ld);
-      const __m256d b = _mm256_loadu_pd(from + (2 * g + 1) * from_ld);
-      group[g] = c ? _mm256_unpackhi_pd(a, b) : _mm256_unpacklo_pd(a, b);
-    }
-    put<kPast>(to + c * to_ld, Vec<double>{_mm256_permute2f128_pd(group[0], group[1], 0x20)});
-    put<kPast>(to + (2 + c) * to_ld, Vec<double>{_mm256_permute2f128_pd(group[0], group[1], 0x31)});
+  for (int p = 0; p < 4; p += 2) {
+    __m256d halves[2];  // of rows r and r + 2
+    for (int r = 0; r < 2; ++r)
+      halves[r] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from + r * from_ld + p)),
+                                       _mm_loadu_pd(from + (r + 2) * from_ld + p), 1);
+    put<kPast>(to + p * to_ld, Vec<double>{_mm256_unpacklo_pd(halves[0], halves[1])});
+    put<kPast>(to + (p + 1) * to_ld, Vec<double>{_mm256_unpackhi_pd(halves[0], halves[1])});
   }
 }
 
