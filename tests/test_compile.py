@@ -51,8 +51,10 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
         ((150, 210, 10), 700),
         ((9, 150, 10), 700),
         ((54, 5000, 3), 20),
+        ((150, 70, 10), 5000),
+        ((2100, 50, 3), 20),
     ],
-    # the second, the third and the last weigh more than 1 MiB
+    # the second, the third and the sixth weigh more than 1 MiB
     ids=[
         "small",
         "copies past the caches",
@@ -60,6 +62,8 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
         "blocks of the batch",
         "few inputs",
         "few inputs, copies past",
+        "a batch larger than the caches",
+        "more inputs than a part has",
     ],
 )
 def test_bits_equal_on_every_tier_and_team(sizes: tuple[int, ...], batch: int) -> None:

@@ -240,7 +240,7 @@ int64_t unit_rows(int64_t m) {
 }  // namespace
 
 template <class T>
-int64_t MatrixProduct<T>::units(int64_t batch) const {
+int64_t MatrixProduct<T>::units(int64_t batch, int) const {
   const int64_t rows = unit_rows<T>(m.at(batch));
   return std::max<int64_t>(1, (m.at(batch) + rows - 1) / rows);
 }

@@ -62,7 +62,7 @@ struct WholeAxis : WholeInstruction<T> {
   AxisCall<T> call;
   int x = -1, second = -1, y = -1;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return call.text(); }
   Work work(int64_t batch) const override { return call.work(batch); }
@@ -76,7 +76,7 @@ struct MatrixProduct : WholeInstruction<T> {
   int a = -1, b = -1, c = -1;
   bool transpose_a = false, transpose_b = false;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "matmul"; }
   Work work(int64_t batch) const override;

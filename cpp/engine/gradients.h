@@ -19,7 +19,7 @@ template <class T>
 struct ArrayInstruction : WholeInstruction<T> {
   Operand array;
 
-  int64_t units(int64_t) const override { return (array.columns + kSegment - 1) / kSegment; }
+  int64_t units(int64_t, int) const override { return (array.columns + kSegment - 1) / kSegment; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
@@ -58,7 +58,7 @@ struct ClipFactor : WholeInstruction<T> {
   double max_norm;
   int factor;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "clip factor"; }
   Work work(int64_t batch) const override;

@@ -23,6 +23,7 @@ namespace engine {
 template <class T>
 struct Frame {
   int64_t batch;
+  int threads;                     // of the team that runs it
   T* const* values;                // by value: its first element
   const int64_t* const* integers;  // by integer value
   const Update<T>* updates;        // by parameter group
@@ -74,7 +75,8 @@ class RowInstruction : public Instruction<T> {
 template <class T>
 class WholeInstruction : public Instruction<T> {
  public:
-  virtual int64_t units(int64_t batch) const = 0;
+  /// How many units; on a team of as many threads, where that makes a difference.
+  virtual int64_t units(int64_t batch, int threads) const = 0;
   virtual void run(const Frame<T>& frame, int64_t unit) const = 0;
 };
 

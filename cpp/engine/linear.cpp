@@ -44,6 +44,15 @@ Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backwar
 }
 
 template <class T>
+void Weight<T>::set_updated() {
+  updated_ = true;
+  if (!kernels<T>().gradients(precision).by_row_blocks) return;
+  has_forward_ = has_backward_ = false;
+  forward_ = AlignedMemory();
+  backward_ = AlignedMemory();
+}
+
+template <class T>
 void Weight<T>::pack_forward(const T* weight) {
   forward_is_current_ = has_forward_ && !reads_rows_;
   if (forward_is_current_)
@@ -122,12 +131,16 @@ void LinearBackwardInput<T>::run(const Frame<T>& frame, int64_t begin, int64_t e
     epilogue.saved = row(frame, saved, begin);
     epilogue.saved_ld = saved.ld;
   }
-  kernels<T>()
-      .products(weight->precision)
-      .multiply_packed(end - begin, grad_x.columns, grad.columns,
-                       {row(frame, grad, begin), grad.ld, 1},
-                       {weight->backward(), grad_x.columns, 0}, row(frame, grad_x, begin),
-                       grad_x.ld, epilogue, frame.scratch);
+  const GemmKernels<T>& gemm = kernels<T>().products(weight->precision);
+  const int64_t m = end - begin, n = grad_x.columns, k = grad.columns;
+  const MatrixView<T> a = {row(frame, grad, begin), grad.ld, 1};
+  T* const c = row(frame, grad_x, begin);
+  if (weight->backward())
+    gemm.multiply_packed(m, n, k, a, {weight->backward(), n, 0}, c, grad_x.ld, epilogue,
+                         frame.scratch);
+  else
+    gemm.multiply(m, n, k, a, {frame.values[weight->value], weight->in, 1}, c, grad_x.ld, epilogue,
+                  frame.scratch);
 }
 
 template <class T>
@@ -155,26 +168,30 @@ int64_t LinearBackwardInput<T>::scratch(int64_t rows, int64_t) const {
 
 namespace {
 
-/// W in parts: a few dozen in a large layer, so that threads get equal shares, and at least two in
-/// a small one.
+/// W in parts, the units that threads share: narrow ones, a few dozen in a large layer and at least
+/// two in a small one; or, by row blocks, no more than the threads need.
 template <class T>
 struct Parts {
   int64_t rows, columns;  // of a part
   int64_t down, across;   // how many
 
-  explicit Parts(const Weight<T>& weight) {
-    constexpr int64_t kMost = 32;
-    const int64_t out = weight.out, in = weight.in;
-    const WeightKernels<T>& kernel = kernels<T>().gradients(weight.precision);
-    const int64_t tile = kernels<T>().gemm.tile_columns;
-    const auto parts = [](int64_t n, int64_t size) { return n / size + (n % size > 0); };
-    down = parts(out, kernel.most_rows);
-    across = std::min(parts(in, kernel.least_columns), parts(kMost, down));
-    if (across * down < 8) down = std::max(down, std::min(parts(out, tile), int64_t(2)));
-    columns = (in + tile * across - 1) / (tile * across) * tile;
-    rows = (out + tile * down - 1) / (tile * down) * tile;
-    across = (in + columns - 1) / columns;
-    down = (out + rows - 1) / rows;
+  Parts(const Weight<T>& weight, int threads) {
+    const int64_t out = weight.out, in = weight.in, tile = kernels<T>().gemm.tile_columns;
+    const auto parts = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
+    if (kernels<T>().gradients(weight.precision).by_row_blocks) {
+      constexpr int64_t kMostRows = 512, kMostColumns = 1024;
+      across = parts(in, kMostColumns);
+      const int64_t wanted = threads > 1 ? parts(2 * threads, across) : 1;
+      down = std::max(parts(out, kMostRows), std::min(parts(out, 3 * tile), wanted));
+    } else {
+      constexpr int64_t kMost = 32;
+      across = std::min(parts(in, tile), kMost);
+      down = across < 8 ? std::min(parts(out, tile), int64_t(2)) : 1;
+    }
+    columns = parts(in, tile * across) * tile;
+    rows = parts(out, tile * down) * tile;
+    across = parts(in, columns);
+    down = parts(out, rows);
   }
 };
 
@@ -186,14 +203,14 @@ T* pointer(const Frame<T>& frame, int value) {
 }  // namespace
 
 template <class T>
-int64_t LinearBackwardWeight<T>::units(int64_t) const {
-  const Parts<T> parts(*weight);
+int64_t LinearBackwardWeight<T>::units(int64_t, int threads) const {
+  const Parts<T> parts(*weight, threads);
   return parts.down * parts.across;
 }
 
 template <class T>
 void LinearBackwardWeight<T>::run(const Frame<T>& frame, int64_t unit) const {
-  const Parts<T> parts(*weight);
+  const Parts<T> parts(*weight, frame.threads);
   WeightGradient<T> w = {};
   w.batch = frame.batch;
   w.out = weight->out;
@@ -233,13 +250,13 @@ Work LinearBackwardWeight<T>::work(int64_t batch) const {
 
 template <class T>
 int64_t LinearBackwardWeight<T>::scratch(int64_t, int64_t batch) const {
-  return kernels<T>().gradients(weight->precision).workspace_size(batch, Parts<T>(*weight).rows);
+  return kernels<T>().gradients(weight->precision).workspace_size(batch, weight->out);
 }
 
 // ---- gradient of b ------------------------------------------------------------------------------
 
 template <class T>
-int64_t LinearBackwardBias<T>::units(int64_t) const {
+int64_t LinearBackwardBias<T>::units(int64_t, int) const {
   return 1;
 }
 

@@ -19,8 +19,8 @@ struct ActivationCall {
   double params[2] = {0, 0};
 };
 
-/// A weight (out, in) and its packed copies, which the program keeps up to date, but for a forward
-/// copy that its steps do not read.
+/// A weight (out, in) and its packed copies, if any, which the program keeps up to date, but for a
+/// forward copy that its steps do not read.
 template <class T>
 class Weight {
  public:
@@ -30,8 +30,8 @@ class Weight {
   void pack(const T* weight);
   void pack_forward(const T* weight);
   void pack_backward(const T* weight);
-  /// The program updates the weight in each step, and renews its copies with it.
-  void set_updated() { updated_ = true; }
+  /// The program updates the weight in each step, and renews its copies with it, or keeps none.
+  void set_updated();
   /// Chooses for the steps to come, of `batch` samples, whether forward products read the weight
   /// as it is or its forward copy, which is then made if it was not kept.
   void choose_forward(int64_t batch, const T* weight);
@@ -41,6 +41,7 @@ class Weight {
   const Precision precision;  // of the layer's three products
   /// Null if forward products read the weight as it is.
   T* forward() const { return reads_rows_ ? nullptr : static_cast<T*>(forward_.data()); }
+  /// Null if the gradient of the input reads the weight as it is.
   T* backward() const { return static_cast<T*>(backward_.data()); }
   bool has_backward() const { return has_backward_; }
 
@@ -94,7 +95,7 @@ struct LinearBackwardWeight : WholeInstruction<T> {
   Operand grad, x;
   Destination destination;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
@@ -107,7 +108,7 @@ struct LinearBackwardBias : WholeInstruction<T> {
   Operand grad;
   Destination destination;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;

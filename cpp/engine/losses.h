@@ -54,7 +54,7 @@ struct ClassLossTotal : WholeInstruction<T> {
   Mean mean;
   int out;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
@@ -95,7 +95,7 @@ struct ElementwiseLossTotal : WholeInstruction<T> {
   Mean mean;
   int out;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
@@ -108,7 +108,7 @@ struct LossDivisor : WholeInstruction<T> {
   LossOperands<T> operands;
   int out;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "loss divisor"; }
   Work work(int64_t batch) const override { return {0, 8.0 * double(batch), double(batch)}; }

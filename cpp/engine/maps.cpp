@@ -82,14 +82,14 @@ Work Map<T>::work(int64_t batch) const {
 }
 
 template <class T>
-int64_t WholeMap<T>::units(int64_t batch) const {
+int64_t WholeMap<T>::units(int64_t batch, int) const {
   const int64_t wanted = std::min(kMostUnits, 1 + int64_t(elements(map.shape, batch)) / kUnit);
   return std::max<int64_t>(1, std::min(wanted, map.shape[0].at(batch)));
 }
 
 template <class T>
 void WholeMap<T>::run(const Frame<T>& frame, int64_t unit) const {
-  const int64_t n = map.shape[0].at(frame.batch), parts = units(frame.batch);
+  const int64_t n = map.shape[0].at(frame.batch), parts = units(frame.batch, frame.threads);
   map.run(frame, n * unit / parts, n * (unit + 1) / parts);
 }
 

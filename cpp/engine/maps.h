@@ -39,7 +39,7 @@ template <class T>
 struct WholeMap : WholeInstruction<T> {
   Map<T> map;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return map.text(); }
   Work work(int64_t batch) const override { return map.work(batch); }

@@ -104,7 +104,7 @@ Work RowNorm<T>::work(int64_t batch) const {
 }
 
 template <class T>
-int64_t RowNormSums<T>::units(int64_t) const {
+int64_t RowNormSums<T>::units(int64_t, int) const {
   return column_units(x.columns);
 }
 
@@ -136,7 +136,7 @@ Work RowNormSums<T>::work(int64_t batch) const {
 // ---- batch norm ---------------------------------------------------------------------------------
 
 template <class T>
-int64_t BatchStatistics<T>::units(int64_t) const {
+int64_t BatchStatistics<T>::units(int64_t, int) const {
   return column_units(x.columns);
 }
 
@@ -202,7 +202,7 @@ Work BatchNorm<T>::work(int64_t batch) const {
 }
 
 template <class T>
-int64_t BatchNormSums<T>::units(int64_t) const {
+int64_t BatchNormSums<T>::units(int64_t, int) const {
   return column_units(x.columns);
 }
 

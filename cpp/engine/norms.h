@@ -29,7 +29,7 @@ struct RowNormSums : WholeInstruction<T> {
   Operand x, grad, mean, rstd;
   Destination weight, bias;  // where gradients go; nowhere for one that is not wanted
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
@@ -43,7 +43,7 @@ struct BatchStatistics : WholeInstruction<T> {
   int running_mean = -1, running_var = -1;
   int mean = -1, rstd = -1;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "batch_norm statistics"; }
   Work work(int64_t batch) const override;
@@ -57,7 +57,7 @@ struct RunningStatistics : WholeInstruction<T> {
   int running_mean = -1, running_var = -1;
   int mean = -1, rstd = -1;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "batch_norm running statistics"; }
   Work work(int64_t) const override { return {0, 0, double(features) * 5}; }
@@ -87,7 +87,7 @@ struct BatchNormSums : WholeInstruction<T> {
   int grad_weight = -1, grad_bias = -1;
   int mean_grad = -1, mean_product = -1;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "batch_norm sums"; }
   Work work(int64_t batch) const override;

@@ -21,7 +21,7 @@ struct PenalisedLoss : WholeInstruction<T> {
   std::vector<Operand> partials;
   int out;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "penalised loss"; }
   Work work(int64_t batch) const override;

@@ -1,5 +1,7 @@
 #include "engine/plan.h"
 
+#include "mlpeak/tier.h"
+
 namespace mlpeak {
 namespace engine {
 
@@ -13,9 +15,10 @@ bool Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, in
   for (const Stage<T>& stage : stages)
     for (const auto& i : stage.rows) alignment = std::max(alignment, i->alignment());
   // A block's values stay in L2, but each weight is read once a block: not too few rows, and more
-  // where weights come from L3 or memory.
+  // where weights come from L3 or memory, or are packed.
   constexpr int64_t kBlockBytes = 256 * 1024, kLargeWeights = 4 * 1024 * 1024;
-  const int64_t least = weight_bytes > kLargeWeights ? 128 : 64;
+  const bool packed_often = kernels<T>().weights.by_row_blocks;
+  const int64_t least = packed_often || weight_bytes > kLargeWeights ? 128 : 64;
   const int64_t rows = std::max(least, kBlockBytes / std::max<int64_t>(sample_bytes, 1));
   block = (rows + alignment - 1) / alignment * alignment;
   units.assign(stages.size(), {});
@@ -25,7 +28,7 @@ bool Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, in
     double total = 0;
     const auto& whole = stages[s].whole;
     for (size_t i = 0; i < whole.size(); ++i) {
-      const int64_t count = whole[i]->units(batch);
+      const int64_t count = whole[i]->units(batch, threads);
       for (int64_t u = 0; u < count; ++u) {
         units[s].push_back({int(i), u});
         cost.push_back(whole[i]->work(batch).nanoseconds / double(count));

@@ -206,9 +206,11 @@ void Program<T>::prepare(Plan& plan) const {
     plan.pointers[size_t(value)] = plan.early.data() + offset;
   Frame<T> frame = {};
   frame.batch = plan.batch;
+  frame.threads = plan.threads;
   frame.values = plan.pointers.data();
   for (const auto& instruction : early_)
-    for (int64_t u = 0; u < instruction->units(plan.batch); ++u) instruction->run(frame, u);
+    for (int64_t u = 0; u < instruction->units(plan.batch, plan.threads); ++u)
+      instruction->run(frame, u);
 }
 
 // ---- profile ------------------------------------------------------------------------------------

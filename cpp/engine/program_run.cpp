@@ -174,6 +174,7 @@ void Program<T>::run_thread(Team& team, int thread) {
       updates[g] = scalars<T>(groups_[g], updated, penalty);
     Frame<T> frame = {
         batch,
+        plan.threads,
         values.data(),
         integers_.data(),
         updates,

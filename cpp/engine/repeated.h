@@ -38,7 +38,9 @@ struct RepeatedWhole : WholeInstruction<T> {
   std::unique_ptr<WholeInstruction<T>> inner;
   int64_t times;
 
-  int64_t units(int64_t batch) const override { return inner->units(batch * times); }
+  int64_t units(int64_t batch, int threads) const override {
+    return inner->units(batch * times, threads);
+  }
   void run(const Frame<T>& frame, int64_t unit) const override {
     Frame<T> own = frame;
     own.batch *= times;
@@ -60,7 +62,7 @@ struct AtOnce : WholeInstruction<T> {
   std::unique_ptr<RowInstruction<T>> inner;
   bool rows;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t) const override {
     inner->run(frame, 0, rows ? frame.batch : 1);
   }

@@ -27,14 +27,14 @@ Work Embedding<T>::work(int64_t batch) const {
 }
 
 template <class T>
-int64_t EmbeddingBackward<T>::units(int64_t) const {
+int64_t EmbeddingBackward<T>::units(int64_t, int) const {
   constexpr int64_t kMost = 8, kLeastElements = 1 << 12;
   return std::max<int64_t>(1, std::min(kMost, rows * grad.columns / picks.count / kLeastElements));
 }
 
 template <class T>
 void EmbeddingBackward<T>::run(const Frame<T>& frame, int64_t unit) const {
-  const int64_t parts = units(frame.batch), dim = grad.columns / picks.count;
+  const int64_t parts = units(frame.batch, frame.threads), dim = grad.columns / picks.count;
   const int64_t first = rows * unit / parts, last = rows * (unit + 1) / parts;
   T* const to = frame.values[grad_table];
   std::fill(to + first * dim, to + last * dim, T(0));

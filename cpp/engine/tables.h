@@ -38,7 +38,7 @@ struct EmbeddingBackward : WholeInstruction<T> {
   int64_t rows = 0, padding = -1;
   int grad_table = -1;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "embedding_backward " + std::to_string(rows); }
   Work work(int64_t batch) const override;

@@ -15,7 +15,7 @@ constexpr double kPackedPerByte = 0.1;
 }  // namespace
 
 template <class T>
-int64_t UpdateInstruction<T>::units(int64_t) const {
+int64_t UpdateInstruction<T>::units(int64_t, int) const {
   return std::max<int64_t>(1, (size + kPart - 1) / kPart);
 }
 

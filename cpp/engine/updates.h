@@ -14,7 +14,7 @@ struct UpdateInstruction : WholeInstruction<T> {
   Destination destination;
   int64_t size = 0;
 
-  int64_t units(int64_t batch) const override;
+  int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
@@ -25,7 +25,7 @@ template <class T>
 struct PackInstruction : WholeInstruction<T> {
   Weight<T>* weight;
 
-  int64_t units(int64_t) const override { return 2; }
+  int64_t units(int64_t, int) const override { return 2; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
@@ -39,7 +39,7 @@ struct BatchNumber : WholeInstruction<T> {
   double divisor = 1;
   int out = -1;
 
-  int64_t units(int64_t) const override { return 1; }
+  int64_t units(int64_t, int) const override { return 1; }
   void run(const Frame<T>& frame, int64_t unit) const override;
   std::string text() const override { return "number"; }
   Work work(int64_t) const override { return {0, sizeof(T), 1}; }

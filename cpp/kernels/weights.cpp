@@ -2,37 +2,32 @@
 //
 // A panel of X (the batch x the tile's columns) is walked by strips of G's columns. A strip's sums,
 // once complete, are used up by the update while the next strip's sums run: the update's divisions
-// and square roots keep the divider busy, the sums the multipliers. Where registers are few, it
-// runs before them (kernels/strip_updates.h). What a strip's update will read is fetched while the
-// strip is summed. The gradient never reaches memory beyond L1.
+// and square roots keep the divider busy, the sums the multipliers (kernels/strip_updates.h). What
+// a strip's update will read is fetched while the strip is summed. The gradient never reaches
+// memory beyond L1. Where registers are few, the update runs before the next sums; a dW that is not
+// small is then the business of kernels/row_blocks.h.
 #include "mlpeak/kernels/weights.h"
 
-#include "kernels/strip_updates.h"
+#include "kernels/row_blocks.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-/// Whether strips of G are packed, and for how many panels at least that pays. As they are, each
-/// step takes a line of its own from G, which a tile of few registers leaves no time to wait for.
+/// Pairs have half as many sums to wait for, and rounding a weight for each product would cost more
+/// than copies of it.
 template <class E>
-constexpr bool kPacksStrips = kFewRegisters && kDepth<E> == 1;
-template <class E>
-constexpr int64_t kPackedColumns = 4 * kColumns<E>;
-
-template <class E, class T = Sum<E>>
-bool packs_strips(const WeightGradient<T>& w, int64_t rows, int64_t columns) {
-  constexpr int64_t kLevel1 = 32 * 1024;
-  return kPacksStrips<E> && columns >= kPackedColumns<E> &&
-         rows * w.batch * int64_t(sizeof(T)) > kLevel1;
-}
+constexpr bool kByRowBlocks = kFewRegisters && kDepth<E> == 1;
 
 template <class E>
 int64_t workspace_size(int64_t batch, int64_t out) {
   const int64_t steps = steps_of<E>(batch), depth = smaller(steps, kMaxDepth);
-  const int64_t rounded = kDepth<E> > 1 || kPacksStrips<E> ? out * steps + kPackSlack : 0;
+  const int64_t rounded = kDepth<E> > 1 ? out * steps : 0;
   const int64_t few = 2 * kColumns<E> * kColumns<E>;  // as few_inputs needs it
-  return (out + 2 * kRows) * kColumns<E> + depth * kColumns<E> + (rounded > few ? rounded : few);
+  const int64_t size =
+      (out + 2 * kRows) * kColumns<E> + depth * kColumns<E> + (rounded > few ? rounded : few);
+  const int64_t blocks = kByRowBlocks<E> ? RowBlocks<Sum<E>>::workspace_size(batch) : 0;
+  return size > blocks ? size : blocks;
 }
 
 /// Columns [j, j + width) of X's rows [first, first + count) into a panel.
@@ -114,6 +109,8 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   const int64_t rows = o1 - o0;
   if constexpr (!kPairs) {
     if (has_few_inputs<T>(rows, w.in)) return few_inputs(w, o0, o1, workspace);
+    if (RowBlocks<T>::suits(w, rows, j1 - j0))
+      return RowBlocks<T>(w, workspace).run(o0, o1, j0, j1);
   }
   const int64_t steps = steps_of<E>(w.batch), depth = block_depth(steps);
   T* const sums = workspace;  // (rows + 2 kRows) x kPanel
@@ -128,12 +125,6 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
     grad = operand(MatrixView<T>{w.grad + o0, 1, w.grad_ld}, rows, w.batch, rounded);
   else
     grad = {w.grad + o0, 1, w.grad_ld};
-  const bool pack_grad = packs_strips<E>(w, rows, j1 - j0);
-  if (pack_grad) {
-    for (int64_t pc = 0; pc < steps; pc += depth)
-      pack_strips(rows, smaller(depth, steps - pc), grad.data + pc * grad.col, grad.row, grad.col,
-                  rounded + pc * rows);
-  }
 
   for (int64_t j = j0; j < j1; j += kPanel) {
     const int64_t width = smaller(kPanel, j1 - j);
@@ -152,10 +143,9 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
       } else if constexpr (!kPairs) {
         x = {w.x + first * w.x_ld + j, w.x_ld, 1};
       }
-      const E* a = pack_grad ? rounded + pc * rows : grad.data + pc * grad.col;
+      const E* a = grad.data + pc * grad.col;
       for (int64_t s = 0, i = 0; s < strips.count; ++s) {
         const int height = strips.rows(s);
-        const int64_t a_col = pack_grad ? height : grad.col;
         Strip<T>& own = both[s % 2];
         Strip<T>& waiting = both[1 - s % 2];
         // sums of several blocks of the batch are all kept, else those of two strips
@@ -171,9 +161,9 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         if (waiting.rows && !run) updating.alone(w, waiting);
         if (full && !run) run = updating.fetch[height == kRows];
         if (run)
-          run(kc, a, a_col, x.data, x.row, c, w, waiting, own);
+          run(kc, a, grad.col, x.data, x.row, c, w, waiting, own);
         else  // the sums' rows are kPanel apart, so the last register is always whole
-          kTiles<E>.of[1][height][vectors](kc, a, 1, a_col, x.data, x.row, 0, c, kPanel,
+          kTiles<E>.of[1][height][vectors](kc, a, 1, grad.col, x.data, x.row, 0, c, kPanel,
                                            first_n<T>(kLanes), pc == 0, nullptr);
         waiting.rows = 0;
         if (!last || !w.update) own.rows = 0;
@@ -181,7 +171,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         if (last && !w.update)
           for (int r = 0; r < height; ++r)
             copy_row(c + r * kPanel, width, w.gradient + (o0 + i + r) * w.in + j);
-        a += pack_grad ? height * kc : height;
+        a += height;
         i += height;
       }
       pc += depth;
@@ -198,9 +188,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
 
 template <class E, class T = Sum<E>>
 WeightKernels<T> weight_kernels() {
-  // what is packed of G stays in L2 while X's panels go by
-  return {gradient<E>, workspace_size<E>, kPacksStrips<E> ? 192 : INT64_MAX,
-          kPacksStrips<E> ? kPackedColumns<E> : kColumns<E>};
+  return {gradient<E>, workspace_size<E>, kByRowBlocks<E>};
 }
 
 }  // namespace

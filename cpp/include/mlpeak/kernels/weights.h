@@ -21,7 +21,8 @@ struct WeightGradient {
   const Update<T>* update;
   T* weight;
   T* states[3];
-  // Packed copies for the products of the next step, aligned to 64 bytes; or null.
+  // Packed copies for the products of the next step, aligned to 64 bytes; or null, as they are
+  // where WeightKernels::by_row_blocks.
   T* forward;   // the weight's transpose: GemmKernels::pack(n = out, k = in)
   T* backward;  // the weight: GemmKernels::pack(n = in, k = out)
 };
@@ -36,9 +37,9 @@ struct WeightKernels {
                    T* workspace);
   int64_t (*workspace_size)(int64_t batch, int64_t out);
 
-  /// Of a large dW, a part of this many rows at most and of at least this many columns is best:
-  /// what it packs then stays in the cache and is used often enough.
-  int64_t most_rows, least_columns;
+  /// A part of dW packs what it reads and is best large; the products of the next step, too, pack
+  /// the weight. Elsewhere a part is best narrow, and packed copies are renewed.
+  bool by_row_blocks;
 };
 
 }  // namespace mlpeak
