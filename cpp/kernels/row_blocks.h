@@ -19,9 +19,12 @@ class RowBlocks {
  public:
   static constexpr int64_t kPanel = kColumns<T>, kLanes = Vec<T>::kLanes;
 
-  /// Of few columns or rows, packing costs more than it saves.
+  /// Of few columns or rows, packing costs more than it saves; fewer columns will do where G is
+  /// larger than L1.
   static bool suits(const WeightGradient<T>& w, int64_t rows, int64_t columns) {
-    return kFewRegisters && columns >= 8 * kPanel && rows >= kPanel && w.batch > 0;
+    constexpr int64_t kLevel1 = 32 * 1024;
+    const bool large = rows * w.batch * int64_t(sizeof(T)) > kLevel1;
+    return kFewRegisters && columns >= (large ? 3 : 8) * kPanel && rows >= kPanel && w.batch > 0;
   }
 
   static int64_t workspace_size(int64_t batch) {
