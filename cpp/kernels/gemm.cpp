@@ -23,16 +23,18 @@ int64_t packed_b_size(int64_t n, int64_t k) {
   return round_up(smaller(n, kBlockColumns), kColumns<E>) * block_depth(steps_of<E>(k));
 }
 
-/// Whether blocks of B are narrow, and a packed A is kept for all of them.
+/// How many rows A may have to be kept packed for all blocks of B, which are narrow then.
 template <class E>
-bool is_read_again(int64_t m, int64_t k) {
-  return kNarrowBlock > 0 && m * steps_of<E>(k) * int64_t(sizeof(E)) <= kReadAgain;
+int64_t rows_read_again(int64_t k) {
+  const int64_t row = steps_of<E>(k) * int64_t(sizeof(E));
+  return kNarrowBlock > 0 && row > 0 ? kReadAgain / row : 0;
 }
 
+/// No smaller for more rows: a thread's share of C has fewer than the workspace was made for.
 template <class E>
 int64_t packed_a_size(int64_t m, int64_t k) {
-  const int64_t rows = is_read_again<E>(m, k) ? m : smaller(m, kBlockRows);
-  return round_up(rows * block_depth(steps_of<E>(k)) + kPackSlack, 16);
+  const int64_t again = rows_read_again<E>(k), most = again > kBlockRows ? again : kBlockRows;
+  return round_up(smaller(m, most) * block_depth(steps_of<E>(k)) + kPackSlack, 16);
 }
 
 /// Packed B, packed A and, for pairs, the block of either that was rounded last.
@@ -154,7 +156,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
   const bool pack_b = b && (b->col != 1 || m > 2 * kRows || kDepth<E> > 1);
-  const bool narrow = pack_b && is_read_again<E>(m, k);
+  const bool narrow = pack_b && m <= rows_read_again<E>(k);
   const int64_t columns =
       narrow ? smaller(kBlockColumns, round_up(kNarrowBlock / int64_t(sizeof(E)) / depth, kPanel))
              : kBlockColumns;

@@ -27,10 +27,11 @@ class RowBlocks {
     return kFewRegisters && columns >= (large ? 3 : 8) * kPanel && rows >= kPanel && w.batch > 0;
   }
 
+  /// No smaller for a larger batch: a last, smaller one has the same workspace.
   static int64_t workspace_size(int64_t batch) {
-    const int64_t columns = most_columns(batch);
-    const int64_t depth = smaller(batch, kMaxDepth);
-    return batch * columns + kMostRows * (columns + kLanes + depth) + kPackSlack;
+    const int64_t many = smaller(kSamples, batch * kMost), few = batch * kFewest;
+    return (many > few ? many : few) + kMostRows * (kMost + kLanes + smaller(batch, kMaxDepth)) +
+           kPackSlack;
   }
 
   RowBlocks(const WeightGradient<T>& w, T* workspace)
@@ -59,12 +60,12 @@ class RowBlocks {
 
  private:
   static constexpr int64_t kMostRows = 48;  // their sums and the part of X stay in L2
+  static constexpr int64_t kSamples = 256 * 1024, kMost = 2048, kFewest = 4 * kPanel;
 
   /// As many columns of X as stay in L3, or better in L2.
   static int64_t most_columns(int64_t batch) {
-    constexpr int64_t kSamples = 256 * 1024, kMost = 2048;
     const int64_t columns = kSamples / (batch > 0 ? batch : 1) / kPanel * kPanel;
-    return columns < 4 * kPanel ? 4 * kPanel : smaller(columns, kMost);
+    return columns < kFewest ? kFewest : smaller(columns, kMost);
   }
 
   void block(int64_t o, int64_t rows, int64_t j, int64_t width) {
