@@ -75,7 +75,7 @@ class RowInstruction : public Instruction<T> {
 template <class T>
 class WholeInstruction : public Instruction<T> {
  public:
-  /// How many units; on a team of as many threads, where that makes a difference.
+  /// How many units there are for a team of `threads`, which runs them with Frame::threads so.
   virtual int64_t units(int64_t batch, int threads) const = 0;
   virtual void run(const Frame<T>& frame, int64_t unit) const = 0;
 };

@@ -14,8 +14,8 @@ namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-/// Pairs have half as many sums to wait for, and rounding a weight for each product would cost more
-/// than copies of it.
+/// Whether a dW that is not small is computed by row blocks. Pairs keep packed copies: to round a
+/// weight for each product would cost more.
 template <class E>
 constexpr bool kByRowBlocks = kFewRegisters && kDepth<E> == 1;
 

@@ -21,17 +21,17 @@ MLPEAK_INLINE void put(T* p, Vec<T> v) {
 /// column[p] = row[0][p], row[1][p] ... row[7][p] for p in [0, 8).
 MLPEAK_INLINE void transpose_8x8(const float* const row[8], __m256 column[8]) {
   for (int p = 0; p < 8; p += 4) {
-    // Quarters of two rows meet in a register as they are loaded: shuffles have fewer units.
-    __m256 quarters[4];  // of rows r and r + 4
+    // Halves of two rows meet in a register as they are loaded: shuffles have fewer units.
+    __m256 halves[4];  // of rows r and r + 4
     for (int r = 0; r < 4; ++r)
-      quarters[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[r] + p)),
-                                         _mm_loadu_ps(row[r + 4] + p), 1);
+      halves[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[r] + p)),
+                                       _mm_loadu_ps(row[r + 4] + p), 1);
     for (int c = 0; c < 4; c += 2) {
       const auto pair_of = [c](__m256 a, __m256 b) {
         return _mm256_castps_pd(c ? _mm256_unpackhi_ps(a, b) : _mm256_unpacklo_ps(a, b));
       };
-      const __m256d upper = pair_of(quarters[0], quarters[1]);
-      const __m256d lower = pair_of(quarters[2], quarters[3]);
+      const __m256d upper = pair_of(halves[0], halves[1]);
+      const __m256d lower = pair_of(halves[2], halves[3]);
       column[p + c] = _mm256_castpd_ps(_mm256_unpacklo_pd(upper, lower));
       column[p + c + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(upper, lower));
     }

@@ -21,8 +21,8 @@ struct WeightGradient {
   const Update<T>* update;
   T* weight;
   T* states[3];
-  // Packed copies for the products of the next step, aligned to 64 bytes; or null, as they are
-  // where WeightKernels::by_row_blocks.
+  // Packed copies for the products of the next step, aligned to 64 bytes, or null; always null with
+  // WeightKernels::by_row_blocks, which renews none.
   T* forward;   // the weight's transpose: GemmKernels::pack(n = out, k = in)
   T* backward;  // the weight: GemmKernels::pack(n = in, k = out)
 };
