@@ -10,6 +10,7 @@ namespace mlpeak {
 namespace {
 
 constexpr int64_t kRowChunk = 512;
+constexpr int64_t kColumnBlock = 256;  // columns whose totals one task forms
 
 template <class T>
 T finish(const T* partial, int64_t chunks, int64_t stride, double divisor) {
@@ -26,17 +27,20 @@ void sum_axis(const T* x, int64_t outer, int64_t count, int64_t inner, double di
   const double nanoseconds = double(outer) * double(count) * double(inner) * sizeof(T) / 32;
   const int64_t length = inner == 1 ? kSumChunk : kRowChunk;
   const int64_t chunks = std::max<int64_t>(1, (count + length - 1) / length);
+  const int64_t blocks = (inner + kColumnBlock - 1) / kColumnBlock;
   std::vector<T> partial(size_t(outer * chunks * inner));
-  // Task t is chunk t % chunks of slice t / chunks; it fills partial[t, 0:inner].
-  parallel_for(outer * chunks, 1, nanoseconds, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
+  // A task is one block of columns of one chunk of one slice, in this order.
+  parallel_for(outer * chunks * blocks, 1, nanoseconds, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t t = task / blocks, j = task % blocks * kColumnBlock;
       const int64_t first = t % chunks * length;
       const int64_t rows = std::min(length, count - first);
-      const T* block = x + (t / chunks * count + first) * inner;
+      const T* block = x + (t / chunks * count + first) * inner + j;
       if (inner == 1)
         partial[size_t(t)] = kernel.sum(block, rows);
       else
-        kernel.column_sums(block, rows, inner, inner, partial.data() + t * inner);
+        kernel.column_sums(block, rows, std::min(kColumnBlock, inner - j), inner,
+                           partial.data() + t * inner + j);
     }
   });
   for (int64_t o = 0; o < outer; ++o)
@@ -61,10 +65,9 @@ void column_sums(const T* x, int64_t rows, int64_t columns, int64_t ld, T* out, 
     out[0] = sum_adjacent(x, rows, divisor);
     return;
   }
-  constexpr int64_t kBlock = 256;
-  double total[kBlock];
-  for (int64_t j = 0; j < columns; j += kBlock) {
-    const int64_t count = std::min(kBlock, columns - j);
+  double total[kColumnBlock];
+  for (int64_t j = 0; j < columns; j += kColumnBlock) {
+    const int64_t count = std::min(kColumnBlock, columns - j);
     for (int64_t c = 0; c < count; ++c) total[c] = 0;
     for (int64_t i = 0; i < rows; i += kRowChunk) {
       kernel(x + i * ld + j, std::min(kRowChunk, rows - i), count, ld, workspace);
