@@ -31,7 +31,7 @@ Grid best_grid(int threads, int64_t m, int64_t n, int64_t k, int64_t tile_rows,
     const double share_m = double(ceil_div(ceil_div(m, tile_rows), rows) * tile_rows);
     const double share_n = double(ceil_div(ceil_div(n, tile_columns), columns) * tile_columns);
     const double lines = columns > 1 ? share_m : 0;
-    const double cost = ((share_m + kPackCost) * share_n) * double(k) + kLineCost * lines;
+    const double cost = (share_m + kPackCost) * share_n * double(k) + kLineCost * lines;
     if (rows == 1 || cost < best_cost) {
       best = {rows, columns};
       best_cost = cost;

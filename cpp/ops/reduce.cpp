@@ -10,7 +10,7 @@ namespace mlpeak {
 namespace {
 
 constexpr int64_t kRowChunk = 512;
-constexpr int64_t kColumnBlock = 256;  // columns whose totals one task forms
+constexpr int64_t kColumnBlock = 256;  // columns whose sums are formed together
 
 template <class T>
 T finish(const T* partial, int64_t chunks, int64_t stride, double divisor) {
