@@ -273,13 +273,20 @@ def test_each_workload_runs_on_each_library(workload):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_no_product_passes_the_fma_peak(dtype, tier):
-    """What a kernel reaches is below the peak; 30 % are left for a clock that moves in between."""
+    """What a kernel reaches is below the peak: the best of each, measured in turns.
+
+    30 % are left for a clock that moves in between.
+    """
     mlpeak.set_num_threads(1)
     workload = products.square(128, dtype)
     worker = Worker("mlpeak", [workload], 1)
     worker.ask({"do": "prepare", "workload": workload.name, "warm_up": 0})
-    least = min(worker.ask({"do": "time", "calls": 3})["seconds"] for _ in range(5))
-    assert workload.flops / least < 1.3 * _core._fma_peak(dtype, 20)
+    reached, peak = 0.0, 0.0
+    for _ in range(5):
+        seconds = worker.ask({"do": "time", "calls": 3})["seconds"]
+        reached = max(reached, workload.flops / seconds)
+        peak = max(peak, _core._fma_peak(dtype, 20))
+    assert reached < 1.3 * peak
 
 
 @pytest.mark.parametrize(
