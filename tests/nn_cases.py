@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mlpeak import nn
-from mlpeak._tensor import Tensor, tensor
+from mlpeak._from_data import tensor
+from mlpeak._tensor import Tensor
 
 
 def mlp() -> nn.Sequential:

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mlpeak import _core, _random, kernels, set_num_threads
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._from_data import from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak.data import (
     DataLoader,
     Dataset,

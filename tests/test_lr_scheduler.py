@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlpeak import nn, optim
-from mlpeak._tensor import from_numpy
+from mlpeak._from_data import from_numpy
 from mlpeak.optim import lr_scheduler
 from mlpeak.optim.lr_scheduler.cosine import cos_pi
 

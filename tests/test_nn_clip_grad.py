@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlpeak import nn
-from mlpeak._tensor import from_numpy, tensor
+from mlpeak._from_data import from_numpy, tensor
 
 
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, -1.0, 0.0, float("inf"), -float("inf")])

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mlpeak import nn
+from mlpeak._from_data import from_numpy
 from mlpeak._random import Generator, manual_seed
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak.nn import init
 
 N = (200, 300)

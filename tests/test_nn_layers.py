@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mlpeak import nn
+from mlpeak._from_data import tensor
 from mlpeak._random import manual_seed
-from mlpeak._tensor import tensor
 from mlpeak.grad_mode import no_grad
 from mlpeak.nn import functional as F
 

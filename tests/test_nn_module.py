@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mlpeak import nn
-from mlpeak._tensor import Tensor, tensor
+from mlpeak._from_data import tensor
+from mlpeak._tensor import Tensor
 from nn_cases import Net
 
 # registration

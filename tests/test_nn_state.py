@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlpeak import dtypes, nn
-from mlpeak._tensor import tensor
+from mlpeak._from_data import tensor
 from nn_cases import Net, arrays
 
 

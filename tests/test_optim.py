@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlpeak import nn, optim
-from mlpeak._tensor import from_numpy, tensor
+from mlpeak._from_data import from_numpy, tensor
 
 STEPS = 20
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlpeak import nn
-from mlpeak._tensor import from_numpy
+from mlpeak._from_data import from_numpy
 from mlpeak.nn import functional as F
 from torch_pairs import BATCH, assert_close, both
 

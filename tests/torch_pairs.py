@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._from_data import from_numpy
+from mlpeak._tensor import Tensor
 
 BATCH = 17
 

@@ -2,7 +2,7 @@
 
 The class holds what makes a tensor a tensor: its memory, its gradient, conversions and printing.
 What is computed *from* tensors is in `mlpeak.functions`, one file a topic; the class takes those
-functions as methods.
+functions as methods. How a tensor is made from data is in `mlpeak._from_data`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 
 from mlpeak import _format, autograd, dtypes
 from mlpeak._core import note_change
-from mlpeak._device import CPU, check_device
+from mlpeak._device import CPU
 from mlpeak._device import device as _device
 from mlpeak._types import Array
 from mlpeak.autograd import Variable, apply
@@ -36,7 +36,7 @@ from mlpeak.functions import (
     shapes,
 )
 
-__all__ = ["Tensor", "apply", "as_tensor", "from_numpy", "is_tensor", "tensor"]
+__all__ = ["Tensor", "apply"]
 
 
 class Tensor(Variable):
@@ -579,66 +579,3 @@ def _rebuild(
     new._set(array, requires_grad)
     new.__dict__.update(attributes)
     return new
-
-
-def tensor(
-    data: Any, *, dtype: DTypeLike | None = None, device: object = None, requires_grad: bool = False
-) -> Tensor:
-    """Return a new tensor with a copy of `data`.
-
-    Parameters
-    ----------
-    data : array_like
-        Numbers, nested lists, an array or a tensor.
-    dtype : dtype, optional
-        By default that of an array; for Python numbers bool, int64 or the default dtype.
-    device : optional
-        ``"cpu"`` or None.
-    requires_grad : bool
-        Record operations on the tensor.
-
-    Returns
-    -------
-    Tensor
-        A leaf of the shape of `data`.
-
-    Raises
-    ------
-    TypeError
-        If the elements are no numbers, or `dtype` is none a tensor can have.
-
-    Examples
-    --------
-    >>> import mlpeak
-    >>> mlpeak.tensor([[1, 2], [3, 4]]).dtype
-    dtype('int64')
-    """
-    check_device(device)
-    return Tensor(conversion.to_array("tensor", data, dtype, copy=True), requires_grad)
-
-
-def as_tensor(data: Any, dtype: DTypeLike | None = None, device: object = None) -> Tensor:
-    """Return `data` as a tensor, on the same memory where it is an array or a tensor already."""
-    check_device(device)
-    if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
-    return Tensor(conversion.to_array("as_tensor", data, dtype, copy=False))
-
-
-def from_numpy(array: Array) -> Tensor:
-    """Return a tensor on the memory of `array`; a change of either is seen in the other.
-
-    Raises
-    ------
-    TypeError
-        If `array` is no NumPy array or has a dtype that no tensor has.
-    """
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy: array is {type(array).__name__}; expected a numpy.ndarray")
-    check_dtype(array.dtype, "from_numpy")
-    return Tensor(array)
-
-
-def is_tensor(x: object) -> bool:
-    """Return whether `x` is a tensor."""
-    return isinstance(x, Tensor)

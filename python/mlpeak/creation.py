@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike
 
 from mlpeak import _random, kernels
 from mlpeak._device import check_device
-from mlpeak._tensor import Tensor, as_tensor, from_numpy, is_tensor, tensor
+from mlpeak._from_data import as_tensor, from_numpy, is_tensor, tensor
+from mlpeak._tensor import Tensor
 from mlpeak.dtypes import DType, check_dtype, check_range, get_default_dtype, int64, scalar_dtype
 from mlpeak.functions.shapes import sizes_of
 

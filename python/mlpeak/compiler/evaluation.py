@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlpeak._tensor import from_numpy
+from mlpeak._from_data import from_numpy
 from mlpeak._types import Array
 from mlpeak.compiler.bound import Bound
 from mlpeak.compiler.checks import check_integers, named

@@ -26,7 +26,7 @@ __all__ = ["RawCall", "RawValue", "Recorder", "Where", "current", "recording"]
 
 #: The local that holds the operation (or its node) in the frames of these two functions.
 _FRAMES = {apply.__code__: "op", Node.backward.__code__: "self"}
-_METHODS = ("mlpeak._tensor", "mlpeak.functions.", "mlpeak.nn.functional")
+_METHODS = ("mlpeak._tensor", "mlpeak._from_data", "mlpeak.functions.", "mlpeak.nn.functional")
 
 
 @dataclass(frozen=True)

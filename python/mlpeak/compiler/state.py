@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._from_data import from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak._types import Array
 from mlpeak.nn.module import Module
 

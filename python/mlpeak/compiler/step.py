@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mlpeak._tensor import from_numpy
+from mlpeak._from_data import from_numpy
 from mlpeak._types import Array
 from mlpeak.compiler.arguments import arrays_of, check_batch, interpretations, kind_of
 from mlpeak.compiler.bound import Bound, Options, bind_training, model_dtype

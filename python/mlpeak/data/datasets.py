@@ -58,7 +58,8 @@ class TensorDataset(Dataset["tuple[Tensor, ...]"]):
     tensors: tuple[Tensor, ...]
 
     def __init__(self, *tensors: Tensor | NDArray[Any]) -> None:
-        from mlpeak._tensor import Tensor, from_numpy
+        from mlpeak._from_data import from_numpy
+        from mlpeak._tensor import Tensor
 
         if not tensors:
             raise ValueError("TensorDataset: tensors is empty; expected at least one")

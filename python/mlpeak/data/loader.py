@@ -120,7 +120,7 @@ class DataLoader:
 
 
 def _batch(dataset: Dataset[Any] | Sequence[Any], indices: NDArray[np.int64]) -> Any:
-    from mlpeak._tensor import from_numpy
+    from mlpeak._from_data import from_numpy
 
     if type(dataset) is Subset:
         return _batch(dataset.dataset, dataset.indices[indices])
@@ -154,7 +154,8 @@ def default_collate(samples: Sequence[Any]) -> Any:
     TypeError
         If samples are of another type.
     """
-    from mlpeak._tensor import Tensor, from_numpy
+    from mlpeak._from_data import from_numpy
+    from mlpeak._tensor import Tensor
 
     first = samples[0]
     if isinstance(first, Tensor):

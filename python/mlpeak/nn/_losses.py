@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._from_data import from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak.autograd import apply
 from mlpeak.functions._lift import refuse_gradient
 from mlpeak.ops.losses import LOSSES

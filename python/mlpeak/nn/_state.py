@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mlpeak._device import check_device
+from mlpeak._from_data import from_numpy
 from mlpeak._memory import aligned_empty
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak.dtypes import get_default_dtype
 from mlpeak.nn.parameter import Parameter
 

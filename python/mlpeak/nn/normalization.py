@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._from_data import from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak.dtypes import get_default_dtype
 from mlpeak.nn import functional as F
 from mlpeak.nn import init

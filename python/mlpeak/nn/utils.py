@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpeak import kernels
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._from_data import from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak.nn._state import overwrite
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]

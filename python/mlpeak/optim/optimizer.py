@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from mlpeak._core import note_change
+from mlpeak._from_data import from_numpy
 from mlpeak._memory import aligned_copy, aligned_full
-from mlpeak._tensor import Tensor, from_numpy
+from mlpeak._tensor import Tensor
 from mlpeak._types import Array
 from mlpeak.grad_mode import enable_grad
 from mlpeak.nn._state import as_array, zero_grad
