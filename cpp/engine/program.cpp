@@ -162,7 +162,7 @@ void Program<T>::reserve(int64_t batch, int threads) {
     for (const auto& i : stage.rows) scratch = std::max(scratch, i->scratch(batch, batch));
     for (const auto& i : stage.whole) scratch = std::max(scratch, i->scratch(batch, batch));
   }
-  scratch = round_up(scratch, kLine);
+  scratch = team_stride<T>(scratch);
   if (batch <= capacity_ && threads <= capacity_threads_ && scratch <= scratch_size_) return;
   batch = round_up(std::max(batch, capacity_), 8);
   threads = std::max(threads, capacity_threads_);
@@ -176,6 +176,7 @@ void Program<T>::reserve(int64_t batch, int threads) {
   AlignedMemory memory(size_t(size) * sizeof(T));
   std::memset(memory.data(), 0, size_t(size) * sizeof(T));
   AlignedMemory scratch_memory(size_t(scratch * threads) * sizeof(T));
+  guard_parts(scratch_memory.data(), scratch * int64_t(sizeof(T)), threads);
   int64_t integers = 0;
   for (const int64_t columns : integer_columns_) integers += batch * columns;
   AlignedMemory integer_memory(size_t(integers) * sizeof(int64_t));

@@ -91,8 +91,9 @@ void run(const Product<T>& p) {
   };
   const Grid grid = best_grid(threads, p.m, p.n, p.k, tile_rows, tile_columns);
   const int shares = grid.rows * grid.columns;
-  const int64_t stride = ceil_div(size, 64) * 64;
+  const int64_t stride = team_stride<T>(size);
   Job job{p, grid, scratch<T>(shares * stride), stride};
+  guard_parts(job.workspace, stride * int64_t(sizeof(T)), shares);
   run_team(
       shares,
       [](void* context, int share) {
