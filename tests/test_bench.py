@@ -218,7 +218,7 @@ def test_a_library_that_cannot_run_a_workload_is_reported_with_its_reason(capsys
     workload = Workload("tiny", "x", "float32", {**tiny(flops=1).prepare, "torch": refuse}, flops=1)
     players = {name: Worker(name, [workload], 1) for name in ("mlpeak", "numpy")}
     players["torch"] = Worker("numpy", [workload], 1)
-    players["torch"].library = "torch"
+    players["torch"].name = "torch"
     result = runner.measure(workload, players, PLAN)
     assert set(result.timings) == {"mlpeak", "numpy"}
     report.print_missing([result])

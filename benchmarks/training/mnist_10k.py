@@ -136,11 +136,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--library", choices=LIBRARIES, help="train once, here, by this one alone")
+    parser.add_argument(
+        "--library", dest="alone", choices=LIBRARIES, help="train once, here, by this one alone"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    if arguments.library:
-        print(json.dumps(run_once(arguments.folder, arguments.library, arguments.seed)))
+    if arguments.alone:
+        print(json.dumps(run_once(arguments.folder, arguments.alone, arguments.seed)))
         return
 
     from mlpeak.bench.report import machine

@@ -18,12 +18,9 @@ namespace {
 // packed weight would otherwise miss the TLB every few lines.
 constexpr size_t kHugePage = size_t(2) << 20;
 
-#if defined(MLPEAK_SANITIZE)
-// Every block ends where it was asked to, and no request is served from an older one.
-constexpr bool kExact = true;
-#else
-constexpr bool kExact = false;
-#endif
+// Where memory is guarded, every block ends where it was asked to, and no request is served from an
+// older one.
+constexpr bool kExact = kGuardBytes > 0;
 
 void* allocate(size_t bytes) {
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : 64;

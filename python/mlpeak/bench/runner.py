@@ -46,7 +46,7 @@ class Process:
     """
 
     def __init__(self, family: str, library: str, cpus: Sequence[int]) -> None:
-        self.library = library
+        self.name = library
         threads = str(len(cpus))
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, threads)
         command = [sys.executable, "-m", "mlpeak.bench.worker", family, library, threads]
@@ -75,10 +75,10 @@ class Process:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise PlayerError(f"the process of {self.library} ended with code {child.wait()}")
+            raise PlayerError(f"the process of {self.name} ended with code {child.wait()}")
         answer: Message = json.loads(line)
         if "error" in answer:
-            raise PlayerError(f"{self.library}: {answer['error']}")
+            raise PlayerError(f"{self.name}: {answer['error']}")
         return answer
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class Worker:
     def __init__(self, library: str, workloads: Sequence[Workload], threads: int) -> None:
         if library not in LIBRARIES:
             raise ValueError(f"library: is {library!r}; expected {', '.join(LIBRARIES)}")
-        self.library = library
+        self.name = library
         self.threads = threads
         self.workloads = {w.name: w for w in workloads}
         self.version = _configure(library, threads)
@@ -85,7 +85,7 @@ class Worker:
     def _prepare(self, message: Message) -> Message:
         """Make the arrays, warm up, and say how many seconds a call takes."""
         self.call = None  # the last workload's arrays go first
-        prepare = self.workloads[message["workload"]].prepare.get(self.library)
+        prepare = self.workloads[message["workload"]].prepare.get(self.name)
         if prepare is None:
             return {"seconds": None}
         try:
