@@ -53,8 +53,10 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
         ((54, 5000, 3), 20),
         ((150, 70, 10), 5000),
         ((2100, 50, 3), 20),
+        ((70, 1100, 3), 20),
+        ((260, 530, 3), 600),
     ],
-    # the second, the third and the sixth weigh more than 1 MiB
+    # the second, the third and the sixth weigh more than 1 MiB, the last half of that
     ids=[
         "small",
         "copies past the caches",
@@ -64,6 +66,8 @@ def test_bits_equal_the_eager_step(name: str, sizes: tuple[int, ...], tier: str)
         "few inputs, copies past",
         "a batch larger than the caches",
         "more inputs than a part has",
+        "more outputs than a part has",
+        "blocks of the batch, weight beyond L2",
     ],
 )
 def test_bits_equal_on_every_tier_and_team(sizes: tuple[int, ...], batch: int) -> None:

@@ -179,7 +179,7 @@ struct Parts {
     const int64_t out = weight.out, in = weight.in, tile = kernels<T>().gemm.tile_columns;
     const auto parts = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
     if (kernels<T>().gradients(weight.precision).by_row_blocks) {
-      constexpr int64_t kMostRows = 512, kMostColumns = 1024;
+      constexpr int64_t kMostRows = 1024, kMostColumns = 1024;
       across = parts(in, kMostColumns);
       const int64_t wanted = threads > 1 ? parts(2 * threads, across) : 1;
       down = std::max(parts(out, kMostRows), std::min(parts(out, 3 * tile), wanted));

@@ -15,10 +15,11 @@ bool Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, in
   for (const Stage<T>& stage : stages)
     for (const auto& i : stage.rows) alignment = std::max(alignment, i->alignment());
   // A block's values stay in L2, but each weight is read once a block: not too few rows, and more
-  // where weights come from L3 or memory, or are packed.
+  // where weights come from L3 or memory, or are packed, and still more where both.
   constexpr int64_t kBlockBytes = 256 * 1024, kLargeWeights = 4 * 1024 * 1024;
-  const bool packed_often = kernels<T>().weights.by_row_blocks;
-  const int64_t least = packed_often || weight_bytes > kLargeWeights ? 128 : 64;
+  const bool are_large = weight_bytes > kLargeWeights,
+             are_packed = kernels<T>().weights.by_row_blocks;
+  const int64_t least = 64 << (int(are_large) + int(are_packed));
   const int64_t rows = std::max(least, kBlockBytes / std::max<int64_t>(sample_bytes, 1));
   block = (rows + alignment - 1) / alignment * alignment;
   units.assign(stages.size(), {});

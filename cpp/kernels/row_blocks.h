@@ -2,9 +2,10 @@
 //
 // There the optimizer cannot work between the steps of a tile, and what it touches had better be
 // adjacent. So a block of rows of dW is summed for many columns, then updated along the rows of the
-// weight and its states. X is packed once for all blocks of rows, G's columns once for each. The
-// next step's products pack the updated weight themselves: a copy would be one more array to write
-// here, to read there, and to keep in the caches meanwhile.
+// weight and its states, whose lines the sums' tiles fetch meanwhile. X is packed once for all
+// blocks of rows, G's columns once for each. The next step's products pack the updated weight
+// themselves: a copy would be one more array to write here, to read there, and to keep in the
+// caches meanwhile.
 #pragma once
 
 #include "kernels/register.h"
@@ -73,17 +74,20 @@ class RowBlocks {
     // sums in whole registers, whose rows do not meet in one set of the cache; or dW itself
     const int64_t ld = w_.update ? round_up(width, kPanel) + kLanes : w_.in;
     T* const sums = w_.update ? sums_ : w_.gradient + at;
-    sum(o, rows, width, sums, ld);
+    sum(o, rows, j, width, sums, ld);
     if (!w_.update) return;
     T* const states[] = {state_at(w_, 0, at), state_at(w_, 1, at), state_at(w_, 2, at)};
     kernel_table().of(T()).optimizers.update(*w_.update, rows, width, w_.in, w_.weight + at, sums,
                                              ld, states);
   }
 
-  void sum(int64_t o, int64_t rows, int64_t width, T* sums, int64_t ld) {
+  void sum(int64_t o, int64_t rows, int64_t j0, int64_t width, T* sums, int64_t ld) {
     const Strips strips(rows);
+    // The update of a weight beyond L2 waits for memory, unless its lines come during the sums.
+    const bool from_memory = w_.update && w_.out * w_.in * int64_t(sizeof(T)) > kLevel2;
     for (int64_t pc = 0; pc < w_.batch; pc += depth_) {
       const int64_t kc = smaller(depth_, w_.batch - pc);
+      const bool first = pc == 0, fetches = from_memory && pc + kc >= w_.batch;
       pack_strips(rows, kc, w_.grad + pc * w_.grad_ld + o, int64_t(1), w_.grad_ld, strips_);
       for (int64_t j = 0; j < width; j += kPanel) {
         const int64_t left = smaller(kPanel, width - j);
@@ -91,10 +95,20 @@ class RowBlocks {
         const bool whole = w_.update || left == vectors * kLanes;
         const Mask<T> last = first_n<T>(left - (vectors - 1) * kLanes);
         const T* const panel = samples_ + pc * round_up(width, kPanel) + j * kc;
-        for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s)
-          kTiles<T>.of[whole][strips.rows(s)][vectors](kc, strips_ + i * kc, 1, strips.rows(s),
-                                                       panel, kPanel, 0, sums + i * ld + j, ld,
-                                                       last, pc == 0, nullptr);
+        for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s) {
+          const int height = strips.rows(s);
+          const T* const a = strips_ + i * kc;
+          T* const c = sums + i * ld + j;
+          if (fetches && height >= kRows - 1 && vectors == kVectors) {
+            const Strip<T> own{height, left, (o + i) * w_.in + j0 + j, c, {}};
+            const auto run =
+                height == kRows ? sum_and_fetch<T, kRows> : sum_and_fetch<T, kRows - 1>;
+            run(kc, a, height, panel, kPanel, c, ld, first, w_, own);
+          } else {
+            kTiles<T>.of[whole][height][vectors](kc, a, 1, height, panel, kPanel, 0, c, ld, last,
+                                                 first, nullptr);
+          }
+        }
       }
     }
   }

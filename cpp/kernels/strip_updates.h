@@ -90,6 +90,16 @@ struct StripFetch {
   }
 };
 
+/// A tile of whole registers that fetches for its strip's update.
+template <class E, int rows, class T = Sum<E>>
+MLPEAK_INLINE void sum_and_fetch(int64_t k, const E* a, int64_t a_col, const E* b, int64_t ldb,
+                                 T* c, int64_t ldc, bool first_block, const WeightGradient<T>& w,
+                                 const Strip<T>& own) {
+  const TileEnd<T>* const no_end = nullptr;
+  tile_with<E, rows, kVectors, true>(k, a, 1, a_col, b, ldb, 0, c, ldc, first_n<T>(Vec<T>::kLanes),
+                                     first_block, no_end, StripFetch<T>(w, own));
+}
+
 /// Adam's update of a strip, a register at a time: round(r) goes on to row r, part(v) updates its
 /// register v.
 template <class T, bool kPlain, bool kCopies>
@@ -187,10 +197,7 @@ using UpdatingTile = void (*)(int64_t k, const E* a, int64_t a_col, const E* b, 
 template <class E, int rows, class T = Sum<E>>
 void tile_and_fetch(int64_t k, const E* a, int64_t a_col, const E* b, int64_t ldb, T* c,
                     const WeightGradient<T>& w, const Strip<T>&, const Strip<T>& own) {
-  const TileEnd<T>* const no_end = nullptr;
-  tile_with<E, rows, kVectors, true>(k, a, 1, a_col, b, ldb, 0, c, kColumns<T>,
-                                     first_n<T>(Vec<T>::kLanes), true, no_end,
-                                     StripFetch<T>(w, own));
+  sum_and_fetch<E, rows>(k, a, a_col, b, ldb, c, kColumns<T>, true, w, own);
 }
 
 template <class E, int rows, bool kPlain, bool kCopies, class T = Sum<E>>
