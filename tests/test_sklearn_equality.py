@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as SklearnClassifier
@@ -28,6 +29,7 @@ PAIRS = {
     "multiclass": (MLPClassifier, SklearnClassifier),
     "regressor": (MLPRegressor, SklearnRegressor),
 }
+OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9)
 MODES = ("plain", "sample_weight", "warm_start", "early_stopping", "partial_fit")
 
 
@@ -96,6 +98,8 @@ def train(mode: str, solver: str, model: Any, X: Any, y: Any) -> Any:
 def test_same_model(mode: str, kind: str, solver: str, activation: str) -> None:
     if mode == "partial_fit" and solver == "lbfgs":
         pytest.skip("partial_fit is for stochastic solvers")
+    if mode == "early_stopping" and kind == "binary" and OLD:
+        pytest.skip("scikit-learn before 1.9 does not stop early with labels of text")
     X, y = samples(kind)
     params = {
         "hidden_layer_sizes": (13, 9),

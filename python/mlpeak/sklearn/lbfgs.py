@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.optimize
-from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
 from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import ThreadpoolController
 
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from mlpeak.sklearn.base import BaseMLP
 
 __all__ = ["fit_lbfgs"]
+
+# From SciPy 1.15 on, L-BFGS-B prints nothing and warns of the option.
+_PRINTS = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 15)
 
 
 @cache
@@ -87,7 +89,7 @@ def fit_lbfgs(
                 "maxfun": estimator.max_fun,
                 "maxiter": estimator.max_iter,
                 "gtol": estimator.tol,
-                **_get_additional_lbfgs_options_dict("iprint", 1 if estimator.verbose else -1),
+                **({"iprint": 1 if estimator.verbose else -1} if _PRINTS else {}),
             },
         )
     if stopped:
