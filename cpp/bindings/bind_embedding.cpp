@@ -109,7 +109,7 @@ py::array bind_gather_rows(py::handle x_object, py::handle indices_object, py::h
   py::array out;
   if (given(out_object)) out = any_array(out_arg, out_object);
   const py::dtype dtype = x.dtype();
-  const std::string dtype_text = py::str(py::handle(dtype));
+  const std::string dtype_text = py::str(dtype);
   if (dtype.attr("hasobject").cast<bool>())
     type_error(x_arg, "has dtype " + dtype_text + "; expected one without Python objects");
   const Shape x_shape = shape_of(x);

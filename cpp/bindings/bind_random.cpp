@@ -45,8 +45,8 @@ DType expect_dtype(const char* f, const py::object& object) {
     if (dtype.num() == py::detail::npy_api::NPY_FLOAT_) return DType::f32;
     if (dtype.num() == py::detail::npy_api::NPY_DOUBLE_) return DType::f64;
   }
-  type_error({f, "dtype"}, "is " + py::str(py::handle(dtype)).cast<std::string>() +
-                               "; expected float32 or float64");
+  type_error({f, "dtype"},
+             "is " + py::str(dtype).cast<std::string>() + "; expected float32 or float64");
 }
 
 void word_limit(Arg arg, const std::string& words, bool within) {
