@@ -33,9 +33,14 @@ std::vector<Tier> probe() {
   __builtin_cpu_init();
   [[maybe_unused]] const bool has_avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#ifdef MLPEAK_EMULATE_AVX512
+  const bool has_avx512 = has_avx2, has_bf16 = has_avx2;
+#else
   [[maybe_unused]] const bool has_avx512 =
       has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  [[maybe_unused]] const bool has_bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
+#endif
 #endif
 #ifdef MLPEAK_HAS_AVX2
   found.push_back({"avx2", has_avx2, avx2::kernel_table});
@@ -44,7 +49,6 @@ std::vector<Tier> probe() {
   found.push_back({"avx512", has_avx512, avx512::kernel_table});
 #endif
 #ifdef MLPEAK_HAS_AVX512_BF16
-  const bool has_bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
   found.push_back({"avx512_bf16", has_bf16, avx512_bf16::kernel_table});
 #endif
 #ifdef MLPEAK_HAS_NEON
