@@ -130,6 +130,20 @@ def test_a_last_update_that_spoils_the_parameters_is_noticed() -> None:
     assert bits(step) == before
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("norm", [False, True], ids=["layer", "batch norm"])
+def test_no_step_follows_a_loss_that_is_not_finite(norm: bool, threads: int) -> None:
+    mlpeak.set_num_threads(threads)
+    layers = [nn.BatchNorm1d(4), nn.Linear(4, 1)] if norm else [nn.Linear(4, 1)]
+    model = nn.Sequential(*layers)
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01))
+    x, y = np.ones((80, 4), np.float32), np.ones((80, 1), np.float32)
+    y[20] = np.nan
+    with pytest.raises(NonFiniteLossError, match="epoch 1, step 3") as caught:
+        step.fit(x, y, epochs=1, batch_size=8, shuffle=False)
+    assert caught.value.history.steps == 3
+
+
 def test_a_callback_stops() -> None:
     def stop(progress: Progress) -> None:
         if progress.steps == 9:

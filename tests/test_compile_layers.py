@@ -202,6 +202,15 @@ def test_a_team_leaves_the_bits_of_one_thread(name: str, threads: int) -> None:
     assert steps.program.threads_for(1999) == threads
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_batch_norm_of_the_inputs_waits_for_all_samples(threads: int) -> None:
+    def norm_first() -> nn.Module:
+        return nn.Sequential(nn.BatchNorm1d(256), nn.Linear(256, 3))
+
+    mlpeak.set_num_threads(threads)
+    check_steps(norm_first, nn.CrossEntropyLoss, [Spec((256,))], [CLASS], sizes=((6000, 1999),) * 2)
+
+
 @pytest.mark.parametrize("name", TEAMS)
 def test_every_tier(name: str, tier: str) -> None:
     make, loss, target = TEAMS[name]

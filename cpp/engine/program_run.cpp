@@ -197,6 +197,12 @@ void Program<T>::run_thread(Team& team, int thread) {
                       values_[size_t(g.value)].ld);
       }
     }
+    // Whole instructions read the samples of other threads, and the results of the step before are
+    // still to be copied: they wait for all threads, where no rows' barrier comes first.
+    if (!stages_.empty() && stages_[0].rows.empty()) {
+      wait();
+      if (team.leave.load(std::memory_order_relaxed)) return;
+    }
     int line = 0;
     const size_t stages = phase + 1 < run.accumulate
                               ? std::min(stages_.size(), size_t(update_stage_))
