@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +44,31 @@ SPREADS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", SPREADS)
 def test_a_column_is_spread_over_the_others(name: str, dtype: Any) -> None:
     check_steps(lambda: Spread(SPREADS[name]), nn.MSELoss, [Spec((3,))], [Y3], dtype=dtype)
+
+
+DEEPER = """
+import numpy as np, mlpeak
+from mlpeak import nn, optim
+mlpeak.set_num_threads(1)
+for columns in (200, 1000):
+    for samples in (513, 1025, 813):
+        model = nn.Linear(4, 2)
+        optimizer = optim.SGD(model.parameters(), lr=1e-3)
+        step = mlpeak.compile(
+            model, lambda out, y: out.square().mean() * (y.t() @ y).mean(), optimizer
+        )
+        x, y = np.ones((samples, 4), np.float32), np.ones((samples, columns), np.float32)
+        step.fit(x, y, epochs=2, batch_size=513, shuffle=False)
+"""
+
+
+def test_a_product_over_a_smaller_last_batch_has_room_for_its_deeper_blocks(tier: str) -> None:
+    # 513 samples are two blocks of 272, 512 and 300 are one: 240 rows more of a packed matrix
+    done = subprocess.run(
+        [sys.executable, "-c", DEEPER], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(mlpeak.__file__).parents[1]), "MLPEAK_ISA": tier},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 class Total(nn.Module):

@@ -265,7 +265,12 @@ Work MatrixProduct<T>::work(int64_t batch) const {
 
 template <class T>
 int64_t MatrixProduct<T>::scratch(int64_t, int64_t batch) const {
-  return kernels<T>().gemm.workspace_size(m.at(batch), n.at(batch), k.at(batch));
+  const GemmKernels<T>& gemm = kernels<T>().gemm;
+  const int64_t all = m.at(batch), columns = n.at(batch);
+  const int64_t size = gemm.workspace_size(all, columns, k.at(batch));
+  if (k.per_sample == 0) return size;
+  // a last, smaller batch is a sum over less
+  return std::max(size, gemm.workspace_size(all, columns, gemm.block_depth));
 }
 
 #define MLPEAK_INSTANTIATE(T)   \

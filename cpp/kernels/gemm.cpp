@@ -273,9 +273,15 @@ void pack(int64_t n, int64_t k, MatrixView<T> b, T* out) {
 
 template <class E, class T = Sum<E>>
 GemmKernels<T> gemm_kernels() {
-  return {
-      multiply<E>, multiply_packed<E>, workspace_size<E>, has_few_rows<E>, pack<E>, packed_size<E>,
-      kRows,       kColumns<E>};
+  return {multiply<E>,
+          multiply_packed<E>,
+          workspace_size<E>,
+          has_few_rows<E>,
+          pack<E>,
+          packed_size<E>,
+          kRows,
+          kColumns<E>,
+          kMaxDepth * kDepth<E>};
 }
 
 }  // namespace

@@ -60,6 +60,9 @@ struct GemmKernels {
   /// The register tile: rows and columns of C that one inner loop computes. Splits of C between
   /// threads fall on its multiples.
   int64_t tile_rows, tile_columns;
+  /// The most of k that a block takes. A product over less may have deeper blocks than one over
+  /// more, which are equal; a workspace for this k and for the largest one does for all up to it.
+  int64_t block_depth;
 };
 
 }  // namespace mlpeak
