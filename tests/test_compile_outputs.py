@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +76,27 @@ def test_predict_refuses_a_total_over_several_batches() -> None:
     with pytest.raises(ValueError, match="output 1 is made from all samples of a batch together"):
         run.predict(x, batch_size=4)
     assert run.predict(x, batch_size=10)[1].tolist() == [10, 10, 10]
+
+
+def test_predict_in_two_threads_returns_right_results_or_none() -> None:
+    model = network((64, 512, 512, 8)).eval()
+    x = np.random.default_rng(0).standard_normal((4000, 64), dtype=np.float32)
+    run = mlpeak.compile(model)
+    mlpeak.set_num_threads(1)
+    right = run.predict(x).tobytes()
+    found = []
+
+    def predict() -> None:
+        for _ in range(30):
+            with contextlib.suppress(RuntimeError):  # is running in another thread
+                found.append(run.predict(x).tobytes())
+
+    threads = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {right}
 
 
 @pytest.mark.parametrize("team", [2, 3])

@@ -144,12 +144,7 @@ class Step {
               const std::optional<py::array>& losses, bool stop_unless_finite, bool poll,
               const std::optional<py::array>& penalties) {
     Busy busy(*this);
-    for (size_t i = 0; i < expected_.size(); ++i) {
-      if (PyTuple_CheckExact(py::object(arrays[i]).ptr()))
-        bind_sparse(expected_[i], arrays[i].cast<py::tuple>(), scales[i]);
-      else
-        bind(expected_[i], py::reinterpret_borrow<py::array>(arrays[i]), scales[i]);
-    }
+    bind_all(arrays, scales);
     Run run;
     run.samples = samples;
     run.batch_size = batch_size;
@@ -157,10 +152,7 @@ class Step {
     run.losses = losses ? static_cast<double*>(const_cast<void*>(losses->data())) : nullptr;
     run.penalties = penalties ? static_cast<const double*>(penalties->data()) : nullptr;
     run.stop_unless_finite = stop_unless_finite;
-    if (poll) run.interrupted = poll_signals;
-    const int64_t completed = execute(run);
-    if (PyErr_Occurred()) throw py::error_already_set();
-    return completed;
+    return execute_polling(run, poll);
   }
 
   /// The outputs for x, new arrays or `out`; None if something is unusual.
@@ -195,9 +187,14 @@ class Step {
   /// Forward over whole arrays that were checked, in batches, into one array an output.
   void predict(const py::tuple& arrays, const std::vector<double>& scales, int64_t samples,
                int64_t batch_size, const py::list& results, bool poll) {
+    Busy busy(*this);  // first: a run of another thread's would write to these results
+    bind_all(arrays, scales);
     for (size_t i = 0; i < outputs_.size(); ++i)
       set_result(outputs_[i].value, py::reinterpret_borrow<py::array>(results[i]));
-    run(arrays, scales, samples, batch_size, std::nullopt, std::nullopt, false, poll, std::nullopt);
+    Run run;
+    run.samples = samples;
+    run.batch_size = batch_size;
+    execute_polling(run, poll);
   }
 
  private:
@@ -234,6 +231,15 @@ class Step {
       else
         p.set_source(e.value, source);
     });
+  }
+
+  void bind_all(const py::tuple& arrays, const std::vector<double>& scales) {
+    for (size_t i = 0; i < expected_.size(); ++i) {
+      if (PyTuple_CheckExact(py::object(arrays[i]).ptr()))
+        bind_sparse(expected_[i], arrays[i].cast<py::tuple>(), scales[i]);
+      else
+        bind(expected_[i], py::reinterpret_borrow<py::array>(arrays[i]), scales[i]);
+    }
   }
 
   /// Compressed rows (data, starts, positions), the latter two int64, that were checked.
@@ -309,6 +315,14 @@ class Step {
         w.seen = py::int_(w.seen.cast<int64_t>() + completed);
         set(w.version.ptr(), interned().value, w.seen);
       }
+    return completed;
+  }
+
+  /// The same; with `poll`, a signal ends the run, and what its handler raised is raised.
+  int64_t execute_polling(Run& run, bool poll) {
+    if (poll) run.interrupted = poll_signals;
+    const int64_t completed = execute(run);
+    if (PyErr_Occurred()) throw py::error_already_set();
     return completed;
   }
 
