@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import mlpeak
-from compiled_steps import bits, good_step, samples
+from compiled_steps import bits, good_step, network, samples
 from mlpeak import nn, optim
 
 WRONG: dict[str, tuple[Callable[[Any, Any], tuple[Any, ...]], type[Exception], str]] = {
@@ -282,3 +283,20 @@ def test_a_read_only_parameter_is_refused_where_it_is_trained() -> None:
         else:
             with pytest.raises(ValueError, match="param is read-only"):
                 step(x, y)
+
+
+def test_weights_are_not_packed_while_a_thread_trains() -> None:
+    model = network((64, 256, 256, 3))
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
+    x, y = samples((64, 3), 40000)
+    bound = step.prepare((x,), (y,))
+    thread = threading.Thread(target=lambda: step.fit(x, y, epochs=1, batch_size=64))
+    thread.start()
+    refused = ""
+    while thread.is_alive() and not refused:
+        try:
+            bound.refresh()  # as a call whose arrays the native step does not take at once
+        except RuntimeError as error:
+            refused = str(error)
+    thread.join()
+    assert "running in another thread" in refused

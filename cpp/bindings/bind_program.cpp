@@ -42,7 +42,11 @@ void init_program(py::module_& m) {
            [](PyProgram& self, int stage) {
              self.visit([&](auto& p) { p.set_update_stage(stage); });
            })
-      .def("pack_weights", [](PyProgram& self) { self.visit([](auto& p) { p.pack_weights(); }); })
+      .def("pack_weights",
+           [](PyProgram& self) {
+             self.expect_idle();  // a run renews the packed weights
+             self.visit([](auto& p) { p.pack_weights(); });
+           })
       .def("threads_for",
            [](PyProgram& self, int64_t batch) {
              return self.visit([&](auto& p) { return p.threads_for(batch); });

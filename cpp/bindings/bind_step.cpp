@@ -2,7 +2,6 @@
 // which counters to move. The call of a small net is bound by this file, so it is written against
 // Python's C interface where that is quicker, and gives up (returns None) whenever something is
 // unusual: mlpeak.compiler then looks at it in Python, with an error or a new program.
-#include <atomic>
 #include <optional>
 
 #include "bindings/changes.h"
@@ -208,15 +207,14 @@ class Step {
     py::array_t<int64_t> array;
     int64_t increment;
   };
-  /// Marks the step as running; its memory is one thread's at a time.
+  /// Marks the program as running; its memory is one thread's at a time.
   struct Busy {
-    explicit Busy(Step& step) : step(step) {
-      if (step.busy_.exchange(true))
-        throw std::runtime_error(
-            "step: is running in another thread; compile one step for each thread");
+    explicit Busy(Step& step) : program(step.native_) {
+      program.expect_idle();
+      program.busy = true;
     }
-    ~Busy() { step.busy_ = false; }
-    Step& step;
+    ~Busy() { program.busy = false; }
+    PyProgram& program;
   };
 
   void bind(const Expected& e, const py::array& array, double scale) {
@@ -340,7 +338,6 @@ class Step {
   std::vector<Watched> watched_;
   std::vector<Counter> counters_;
   int64_t armed_ = -1;
-  std::atomic<bool> busy_{false};
 };
 
 }  // namespace

@@ -41,6 +41,14 @@ class PyProgram {
   }
   /// A run's batches must have as many samples.
   int64_t least_batch = 1;
+  /// Whether it runs, in this thread or another; read and written with the GIL.
+  bool busy = false;
+
+  void expect_idle() const {
+    if (busy)
+      throw std::runtime_error(
+          "step: is running in another thread; compile one step for each thread");
+  }
 
   /// Lets a value stand in `array`, which is kept alive: C-contiguous, of the program's dtype and
   /// the value's size, and writeable if instructions write it. Else ValueError.
