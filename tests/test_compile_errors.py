@@ -300,3 +300,24 @@ def test_weights_are_not_packed_while_a_thread_trains() -> None:
             refused = str(error)
     thread.join()
     assert "running in another thread" in refused
+
+
+class SumOfInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.layer(sum(inputs))
+
+
+@pytest.mark.parametrize("count", [2, 15, 16, 20])
+def test_any_number_of_inputs_and_no_more(count: int) -> None:
+    model = SumOfInputs()
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=1e-4))
+    x, y = (np.ones((4, 2), np.float32),) * count, np.ones((4, 1), np.float32)
+    assert step(x, y) > step(x, y)
+    before = bits(model)
+    with pytest.raises(TypeError):
+        step(x, (y, y))
+    assert bits(model) == before

@@ -102,22 +102,26 @@ class Step {
   /// The loss of one step, or None.
   py::object call(const py::handle& x, const py::handle& y, const py::handle& sample_weight) {
     if (!is_armed()) return py::none();
-    PyObject* found[kMost];
+    const size_t most = expected_.size();
+    PyObject* few[kFew];
+    std::vector<PyObject*> many(most > kFew ? most : 0);
+    PyObject** const found = most > kFew ? many.data() : few;
     size_t count = 0;
+    const auto append_one = [&](PyObject* object) {
+      if (count < most) found[count] = object;
+      ++count;  // those beyond are counted too: they are too many
+    };
     const auto append = [&](const py::handle& h) {
-      if (!PyTuple_CheckExact(h.ptr())) {
-        if (count < kMost) found[count++] = h.ptr();
-        return;
-      }
+      if (!PyTuple_CheckExact(h.ptr())) return append_one(h.ptr());
       for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(h.ptr()); ++i)
-        if (count < kMost) found[count++] = PyTuple_GET_ITEM(h.ptr(), i);
+        append_one(PyTuple_GET_ITEM(h.ptr(), i));
     };
     append(x);
     if (count != inputs_) return py::none();
     append(y);
     if (count != inputs_ + targets_) return py::none();
     if (!sample_weight.is_none()) append(sample_weight);
-    if (count != expected_.size()) return py::none();
+    if (count != most) return py::none();
     int64_t batch = -1;
     for (size_t i = 0; i < count; ++i)
       if (!expected_[i].accepts(found[i], batch)) return py::none();
@@ -197,7 +201,7 @@ class Step {
   }
 
  private:
-  static constexpr size_t kMost = 16;
+  static constexpr size_t kFew = 16;  // arrays: on the stack
 
   struct Watched {
     py::object version, seen;
