@@ -109,3 +109,21 @@ def test_predict_is_the_same_with_a_smaller_last_batch_on_any_team(team: int) ->
     mlpeak.set_num_threads(team)
     wrong = [int((run.predict(x) != right).any(1).sum()) for _ in range(15)]
     assert wrong == [0] * 15  # rows
+
+
+@pytest.mark.parametrize("team", [1, 2])
+def test_out_may_be_x_but_not_a_part_of_it(team: int) -> None:
+    mlpeak.set_num_threads(team)
+    run = mlpeak.compile(network((64, 512, 64)).eval())
+    both = np.random.default_rng(0).standard_normal((6000, 64), dtype=np.float32)
+    before = both.tobytes()
+    right = run(both[:4000])
+    for x, out in ((both[:4000], both[2000:]), (both[2000:], both[:4000])):
+        for quick in (False, True):
+            if not quick:
+                run = mlpeak.compile(run.model)
+            with pytest.raises(ValueError, match="run: out shares memory with x"):
+                run(x, out)
+            assert both.tobytes() == before
+            run(x)
+    assert run(both[:4000], both[:4000]).tobytes() == right.tobytes()

@@ -174,7 +174,8 @@ class Step {
       int64_t rows = batch;
       if (!rows_type(out.ptr(), o.shape, rows)) return py::none();
       const auto array = py::reinterpret_borrow<py::array>(out);
-      if (array.itemsize() != itemsize() || array.dtype().kind() != 'f' || !array.writeable())
+      if (array.itemsize() != itemsize() || array.dtype().kind() != 'f' || !array.writeable() ||
+          overlaps(array, py::reinterpret_borrow<py::array>(x)))
         return py::none();
       result = py::reinterpret_borrow<py::object>(out);
     }
@@ -255,6 +256,15 @@ class Step {
     source.starts = rows[1].cast<py::array_t<int64_t>>().data();
     source.positions = rows[2].cast<py::array_t<int64_t>>().data();
     native_.visit([&](auto& p) { p.set_source(e.value, source); });
+  }
+
+  /// Whether contiguous arrays share memory but are not the same: a thread's results would then be
+  /// written over another's samples.
+  static bool overlaps(const py::array& one, const py::array& other) {
+    const char* const a = static_cast<const char*>(one.data());
+    const char* const b = static_cast<const char*>(other.data());
+    if (a == b && one.nbytes() == other.nbytes()) return false;
+    return a < b + other.nbytes() && b < a + one.nbytes();
   }
 
   py::ssize_t itemsize() {

@@ -48,7 +48,8 @@ class CompiledRun:
         x : array_like or tuple of array_like
             The model's inputs, (batch, ...).
         out : ndarray, optional
-            Written and returned instead of a new array, for a model with one output.
+            Written and returned instead of a new array, for a model with one output. It may be
+            `x` itself, but not share a part of its memory.
 
         Returns
         -------
@@ -121,7 +122,7 @@ class CompiledRun:
             shape = (samples, *value.shape[1:]) if rows else value.shape
             results.append(np.empty(shape, bound.dtype))
         if out is not None:
-            _check_out(out, results)
+            _check_out(out, results, inputs)
             results = [out]
         scales = [scale if a.dtype.kind != "f" and a.itemsize < 4 else 1.0 for a in inputs]
         if samples > batch_size and bound.totals():
@@ -142,7 +143,7 @@ class CompiledRun:
         )
 
 
-def _check_out(out: Array, results: list[Array]) -> None:
+def _check_out(out: Array, results: list[Array], inputs: tuple[Array, ...]) -> None:
     if len(results) != 1:
         raise ValueError("run: out is given; expected None, for the model has several outputs")
     (like,) = results
@@ -153,3 +154,11 @@ def _check_out(out: Array, results: list[Array]) -> None:
         raise ValueError(f"run: out has shape {out.shape}; expected {like.shape}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("run: out is read-only or not C-contiguous; expected one to write to")
+    for array in inputs:
+        if np.may_share_memory(out, array) and not _is_same(out, array):
+            raise ValueError("run: out shares memory with x; expected an array of its own, or x")
+
+
+def _is_same(one: Array, other: Array) -> bool:
+    """Whether contiguous arrays have the same memory, row by row."""
+    return one.ctypes.data == other.ctypes.data and one.nbytes == other.nbytes
