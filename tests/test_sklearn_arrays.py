@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from mlpeak import _core
 from mlpeak.sklearn import MLPClassifier, MLPRegressor
@@ -32,6 +33,17 @@ def dtypes(model: Any) -> set[Any]:
 def regressor(units: int = 8, **params: Any) -> MLPRegressor:
     params = {"hidden_layer_sizes": (units,), "max_iter": 3, "random_state": 0, **params}
     return MLPRegressor(**params)
+
+
+@pytest.mark.parametrize("step", [2, -1])
+def test_a_sparse_matrix_whose_data_are_apart_is_read_in_order(step: int) -> None:
+    x = csr_matrix(np.where(X > 0.5, X, 0))
+    apart = x.copy()
+    apart.data = np.empty(len(x.data) * abs(step))[::step]
+    apart.data[...] = x.data
+    assert apart.data.strides == (8 * step,)
+    fitted = [regressor().fit(data, Y).coefs_[0].tobytes() for data in (x, apart)]
+    assert fitted[0] == fitted[1]
 
 
 # ---- the dtype of all arrays ----

@@ -123,7 +123,7 @@ def _compressed(x: Any) -> Any:
     if not issparse(x):
         return x
     x.check_format(full_check=True)  # a wrong position would be written to
-    return x.data, x.indptr.astype(np.int64), x.indices.astype(np.int64)
+    return np.ascontiguousarray(x.data), x.indptr.astype(np.int64), x.indices.astype(np.int64)
 
 
 class _Normed(NamedTuple):
