@@ -161,6 +161,30 @@ def test_gzip_and_byte_order_mark(tmp_path, name):
     assert read_table(path).to_dict(as_series=False) == {"a": [1], "b": [2]}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,x\n2,y\n\n",
+        "a,b\r\n1,x\r\n2,y\r\n\r\n\r\n",
+        "\na,b\n1,x\n2,y\n",
+        b"\xef\xbb\xbf\r\na,b\r\n1,x\r\n2,y",
+        "a,b\n\n1,x\n\n\n2,y\n",
+    ],
+)
+def test_blank_lines_are_no_rows(tmp_path, text):
+    frame = read_table(csv(tmp_path, text))
+    assert frame.to_dict(as_series=False) == {"a": [1, 2], "b": ["x", "y"]}
+
+
+def test_blank_lines_in_quotes_and_rows_of_missing_values_stay(tmp_path):
+    frame = read_table(csv(tmp_path, 'a,b\n1,"x\n\ny"\n\n,\n2,z\n'))
+    assert frame.rows() == [(1, "x\n\ny"), (None, None), (2, "z")]
+
+
+def test_a_blank_line_is_a_missing_value_of_the_only_column(tmp_path):
+    assert read_table(csv(tmp_path, "a\n1\n\n2\n"))["a"].to_list() == [1, None, 2]
+
+
 ZIPPED = gzip.compress(b"a,b\n1,2\n" * 9, mtime=0)
 
 

@@ -28,6 +28,8 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?")
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y")
 _DATETIMES = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
 _TIMES = ("%H:%M:%S", "%H:%M")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_QUOTED_OR_BLANK_LINES = re.compile(rb'("[^"]*")|(?<=\n)(?:\r?\n)+')
 _DAMAGED_GZIP = (gzip.BadGzipFile, zlib.error, EOFError)
 
 
@@ -48,7 +50,8 @@ def read_table(
         first line of a CSV file names the columns; the separator is the one of ``, ; tab |`` that
         is most frequent there outside quotes. Where it is ``;`` a comma in a number is the decimal
         mark (1,5 and 1.234,5), elsewhere it groups digits (1,234.5). Empty cells and NA, N/A, NaN,
-        null and ? are missing values.
+        null and ? are missing values. Blank lines are no rows, but for a file of one column, where
+        one is a missing value.
     text_columns : collection of str
         Columns of a CSV file to leave as text whatever their values look like.
     notes : list of str, optional
@@ -101,6 +104,7 @@ def _read_csv(path: Path, text_columns: Collection[str], notes: list[str]) -> pl
     content = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
     if not content or content.isspace():
         raise ValueError(f"{path} is empty")
+    content = content.removeprefix(_BYTE_ORDER_MARK).lstrip(b"\r\n")
     separator = _separator(content)
     # the names as they stand: polars renames blank ones and the second of two equal ones
     header = pl.read_csv(
@@ -110,6 +114,8 @@ def _read_csv(path: Path, text_columns: Collection[str], notes: list[str]) -> pl
     if len(set(given)) != len(given):
         twice = next(name for name in given if given.count(name) > 1)
         raise ValueError(f"{path} has two columns named {twice!r}")
+    if len(header) > 1:
+        content = _without_blank_lines(content)
     frame = pl.read_csv(content, separator=separator, infer_schema=False, null_values=list(MISSING))
     columns: dict[str, pl.Series] = {}
     for title, series in zip(header, frame, strict=True):
@@ -121,6 +127,14 @@ def _read_csv(path: Path, text_columns: Collection[str], notes: list[str]) -> pl
         stripped = stripped.set(stripped.is_in(MISSING).fill_null(False), None)
         columns[name] = stripped if name in text_columns else _typed(stripped, separator, notes)
     return pl.DataFrame(columns)
+
+
+def _without_blank_lines(content: bytes) -> bytes:
+    """Remove blank lines outside quotes, which polars takes for rows without values."""
+    content = content.rstrip(b"\r\n") + b"\n"
+    if b"\n\n" in content or b"\n\r\n" in content:
+        content = _QUOTED_OR_BLANK_LINES.sub(lambda found: found[1] or b"", content)
+    return content
 
 
 def _separator(content: bytes) -> str:
