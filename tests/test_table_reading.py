@@ -193,8 +193,11 @@ ZIPPED = gzip.compress(b"a,b\n1,2\n" * 9, mtime=0)
     [
         ("t.csv", "", "is empty"),
         ("t.csv", "a,b\n", "has a header but no rows"),
-        ("t.csv", "a,b\n1,2,3\n", "cannot be read as a table"),
-        ("t.csv", b"a,b\n\xff\xfe,2\n", "cannot be read as a table"),
+        ("t.csv", "a,b\n1,2,3\n", "cannot be read as a table: line 2 has 3 cells, the header 2"),
+        ("t.csv", '\na;b\n"x\n;y";2\n\n1;2;3\n', "line 6 has 3 cells, the header 2"),
+        ("t.csv", b"a,b\n\xff\xfe,2\n", "cannot be read as a table: it is not text in UTF-8"),
+        ("t.csv", "Größe,b\n1,2\n".encode("latin-1"), "it is not text in UTF-8"),
+        ("t.csv", "a,b\n1,2\n".encode("utf-16"), "it is not text in UTF-8"),
         ("t.csv", "a, a\n1,2\n", "two columns named 'a'"),
         ("t.csv", "a,a\n1,2\n", "two columns named 'a'"),
         ("t.parquet", "not parquet", "cannot be read as a table"),
@@ -204,7 +207,7 @@ ZIPPED = gzip.compress(b"a,b\n1,2\n" * 9, mtime=0)
         ("t.csv.gz", ZIPPED[:10] + b"\xff" + ZIPPED[11:], r"t\.csv\.gz cannot be .*decompressing"),
         ("t.csv.gz", gzip.compress(b"", mtime=0), r"t\.csv\.gz is empty"),
         ("t.csv", "\n", r"t\.csv is empty"),
-        ("t.csv", "a\n1,2\n", "cannot be read as a table"),
+        ("t.csv", "a\n1,2\n", "cannot be read as a table: line 2 has 2 cells, the header 1"),
         ("t.xlsx", "x", r"expected a name ending in \.csv"),
     ],
 )

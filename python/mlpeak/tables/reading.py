@@ -8,7 +8,9 @@ number.
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Collection
@@ -88,7 +90,12 @@ def read_table(
             frame = pl.read_parquet(path)
         else:
             frame = _read_csv(path, text_columns, [] if notes is None else notes)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, *_DAMAGED_GZIP) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} cannot be read as a table: it is not text in UTF-8; save it in that encoding "
+            '("CSV UTF-8" in a spreadsheet)'
+        ) from error
+    except (pl.exceptions.PolarsError, *_DAMAGED_GZIP) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"{path} cannot be read as a table: {reason}") from error
     if frame.height == 0:
@@ -104,19 +111,14 @@ def _read_csv(path: Path, text_columns: Collection[str], notes: list[str]) -> pl
     content = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
     if not content or content.isspace():
         raise ValueError(f"{path} is empty")
-    content = content.removeprefix(_BYTE_ORDER_MARK).lstrip(b"\r\n")
     separator = _separator(content)
-    # the names as they stand: polars renames blank ones and the second of two equal ones
-    header = pl.read_csv(
-        content, separator=separator, has_header=False, n_rows=1, infer_schema=False
-    ).row(0)
-    given = [name.strip() for name in header if name and name.strip()]
-    if len(set(given)) != len(given):
-        twice = next(name for name in given if given.count(name) > 1)
-        raise ValueError(f"{path} has two columns named {twice!r}")
-    if len(header) > 1:
-        content = _without_blank_lines(content)
-    frame = pl.read_csv(content, separator=separator, infer_schema=False, null_values=list(MISSING))
+    try:
+        header, frame = _cells(content, separator, path)
+    except pl.exceptions.PolarsError as error:
+        reason = _first_long_row(content.decode("utf-8"), separator)
+        if reason is None:
+            raise
+        raise ValueError(f"{path} cannot be read as a table: {reason}") from error
     columns: dict[str, pl.Series] = {}
     for title, series in zip(header, frame, strict=True):
         name = (title or "").strip()
@@ -129,6 +131,28 @@ def _read_csv(path: Path, text_columns: Collection[str], notes: list[str]) -> pl
     return pl.DataFrame(columns)
 
 
+def _cells(
+    content: bytes, separator: str, path: Path
+) -> tuple[tuple[str | None, ...], pl.DataFrame]:
+    """Return the header as it stands and the cells below it as text."""
+    import polars as pl
+
+    content = content.removeprefix(_BYTE_ORDER_MARK).lstrip(b"\r\n")
+    # the names as they stand: polars renames blank ones and the second of two equal ones
+    header = pl.read_csv(
+        content, separator=separator, has_header=False, n_rows=1, infer_schema=False
+    ).row(0)
+    given = [name.strip() for name in header if name and name.strip()]
+    if len(set(given)) != len(given):
+        twice = next(name for name in given if given.count(name) > 1)
+        raise ValueError(f"{path} has two columns named {twice!r}")
+    if len(header) > 1:
+        content = _without_blank_lines(content)
+    return header, pl.read_csv(
+        content, separator=separator, infer_schema=False, null_values=list(MISSING)
+    )
+
+
 def _without_blank_lines(content: bytes) -> bytes:
     """Remove blank lines outside quotes, which polars takes for rows without values."""
     content = content.rstrip(b"\r\n") + b"\n"
@@ -137,9 +161,24 @@ def _without_blank_lines(content: bytes) -> bytes:
     return content
 
 
+def _first_long_row(text: str, separator: str) -> str | None:
+    """Say where a row has more cells than the header; polars does not."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    width = 0
+    try:
+        for row in rows:
+            width = width or len(row)
+            if len(row) > width:
+                return f"line {rows.line_num} has {len(row)} cells, the header {width}"
+    except csv.Error:
+        pass
+    return None
+
+
 def _separator(content: bytes) -> str:
     """Guess from the header."""
-    header = re.sub(r'"[^"]*"', "", content.partition(b"\n")[0].decode("utf-8"))
+    first = content.removeprefix(_BYTE_ORDER_MARK).lstrip(b"\r\n").partition(b"\n")[0]
+    header = re.sub(r'"[^"]*"', "", first.decode("utf-8"))
     counts = {mark: header.count(mark) for mark in (",", ";", "\t", "|")}
     return max(counts, key=lambda mark: counts[mark])
 
