@@ -119,6 +119,27 @@ def test_numbers_that_cannot_be_read_alike_are_text_with_a_note(tmp_path, mark, 
     assert f"{unfit!r} does not fit" in notes[0]
 
 
+@pytest.mark.parametrize("mark", [",", ";"])
+@pytest.mark.parametrize("unfit", ["-", "None"])
+@pytest.mark.parametrize("number", ["1.5", '"1,500"'])
+def test_a_few_cells_that_make_text_of_numbers_are_noted(tmp_path, mark, unfit, number):
+    notes: list[str] = []
+    rows = "".join(f"{cell}{mark}x\n" for cell in ("2", number, "", unfit, "3", unfit))
+    frame = read_table(csv(tmp_path, f"a{mark}b\n{rows}"), notes=notes)
+    assert frame["a"].dtype == pl.String
+    assert notes == [
+        f"column 'a' is read as text: 2 of its 5 values are no numbers, the first of them {unfit!r}"
+    ]
+
+
+@pytest.mark.parametrize("cells", [["2", "A1", "B7"], ["02139", "10115", "A1"]])
+def test_codes_are_text_without_a_note(tmp_path, cells):
+    notes: list[str] = []
+    rows = "".join(f"{cell},x\n" for cell in cells)
+    assert read_table(csv(tmp_path, f"a,b\n{rows}"), notes=notes)["a"].to_list() == cells
+    assert notes == []
+
+
 def test_commas_in_text_are_not_remarked(tmp_path):
     notes: list[str] = []
     frame = read_table(csv(tmp_path, "a;b\nUlm, Bonn;1\nRom;2\n"), notes=notes)

@@ -35,7 +35,8 @@ def read_numbers(text: pl.Series, separator: str) -> tuple[pl.Series | None, str
     -------
     numbers : polars.Series or None
     note : str or None
-        What a user should know about how commas were read.
+        What a user should know about how commas were read, or which values make text of a column
+        most of whose values are numbers.
 
     Examples
     --------
@@ -48,18 +49,22 @@ def read_numbers(text: pl.Series, separator: str) -> tuple[pl.Series | None, str
     >>> note
     "column 'a': the comma in '1,271' is taken to group digits, not as the decimal mark"
     """
+    import polars as pl
+
     # 02139 is a code, not the number 2139
     if text.str.contains(r"^[+-]?0\d").any():
         return None, None
     commas = text.filter(text.str.contains(",", literal=True))
     if commas.is_empty():
-        return _cast(text), None
+        numbers = _cast(text)
+        unfit = text.filter(text.cast(pl.Float64, strict=False).is_null() & text.is_not_null())
+        return numbers, _exceptions(text, unfit) if numbers is None else None
     decimal = separator == ";"
     unfit = text.filter(~text.str.contains(_DECIMAL if decimal else _GROUPED))
     meaning = "as the decimal mark" if decimal else "to group digits"
     if not unfit.is_empty():
         if not text.drop_nulls().str.contains(_NUMERAL).all():
-            return None, None
+            return None, _exceptions(text, unfit)
         between = {"\t": "a tab"}.get(separator, separator)
         return None, (
             f"column {text.name!r} is read as text: with {between} between the columns the comma "
@@ -74,6 +79,17 @@ def read_numbers(text: pl.Series, separator: str) -> tuple[pl.Series | None, str
     other = "to group digits" if decimal else "as the decimal mark"
     return _cast(plain), (
         f"column {text.name!r}: the comma in {commas[0]!r} is taken {meaning}, not {other}"
+    )
+
+
+def _exceptions(text: pl.Series, unfit: pl.Series) -> str | None:
+    """Say that few of the values, `unfit`, make text of a column of numbers."""
+    known = len(text) - text.null_count()
+    if 2 * len(unfit) >= known:
+        return None
+    return (
+        f"column {text.name!r} is read as text: {len(unfit)} of its {known} values are no numbers, "
+        f"the first of them {unfit[0]!r}"
     )
 
 
