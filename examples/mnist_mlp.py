@@ -36,8 +36,16 @@ def load(folder: Path) -> tuple[np.ndarray, ...]:
     first 80 % train and the rest tests.
     """
 
+    def find(name: str) -> Path:
+        path = next(folder.glob(f"{name}*"), None)
+        if path is None:
+            raise SystemExit(
+                f"{folder} has no {name}...; name a folder with MNIST's files, or set MLPEAK_MNIST"
+            )
+        return path
+
     def read(part: str) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = (next(folder.glob(f"{part}-{kind}*")) for kind in ("images", "labels"))
+        images, labels = find(f"{part}-images"), find(f"{part}-labels")
         pixels = read_idx(images)
         # a row an image, centred about zero: MNIST's mean is 0.13 and its deviation 0.31
         rows = (pixels.reshape(len(pixels), -1) / np.float32(255) - 0.13) / 0.31

@@ -52,6 +52,15 @@ def test_example_shows_what_its_page_says(name, tmp_path, request, monkeypatch):
         assert low <= results[claim] <= high, claim
 
 
+def test_mnist_example_says_which_folder_lacks_the_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLPEAK_MNIST", str(tmp_path / "none"))
+    with pytest.raises(SystemExit, match=r"none has no t10k-images.*; name a folder"):
+        load("mnist_mlp").main(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").touch()
+    with pytest.raises(SystemExit, match="has no train-labels"):
+        load("mnist_mlp").main(tmp_path, tmp_path)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example_has_a_page_with_its_picture(name):
     page = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
