@@ -44,6 +44,17 @@ def train(model: nn.Sequential, points: np.ndarray, labels: np.ndarray) -> float
     return float((chosen == labels).mean())
 
 
+def collapsed(model: nn.Sequential) -> tuple[mlpeak.Tensor, mlpeak.Tensor]:
+    """Return weight and bias of the one linear layer that the model's linear layers are."""
+    # W2 (W1 x + b1) + b2 = (W2 W1) x + (W2 b1 + b2): 32 hidden units, still one 2x2 matrix
+    first, *others = [layer for layer in model if isinstance(layer, nn.Linear)]
+    weight, bias = first.weight, first.bias
+    with mlpeak.no_grad():
+        for layer in others:
+            weight, bias = layer.weight @ weight, layer.weight @ bias + layer.bias
+    return weight, bias
+
+
 def draw_regions(axes, model: nn.Sequential, points: np.ndarray, labels: np.ndarray) -> None:
     """Colour the plane by the probability the model gives to the second spiral."""
     side = np.linspace(-1.8, 1.8, 120, dtype=np.float32)
@@ -75,11 +86,8 @@ def main(out_dir: Path) -> dict[str, float]:
         axes.set_title(f"{title}: {accuracy[name]:.0%} right")
         print(f"{title:22} {accuracy[name]:.1%} right")
         if name == "linear":
-            # W2 (W1 x + b1) + b2 = (W2 W1) x + (W2 b1 + b2): 32 hidden units, still one 2x2 matrix
-            first, second = model[0], model[2]
+            weight, bias = collapsed(model)
             with mlpeak.no_grad():
-                weight = second.weight @ first.weight
-                bias = second.weight @ first.bias + second.bias
                 inputs = mlpeak.from_numpy(points)
                 apart = (model(inputs) - (inputs @ weight.T + bias)).abs().max().item()
             print(f"  and one layer with W2 W1 says the same, to {apart:.1e}")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import mlpeak
+from mlpeak import nn
 
 pytest.importorskip("matplotlib")
 
@@ -59,6 +63,17 @@ def test_mnist_example_says_which_folder_lacks_the_images(tmp_path, monkeypatch)
     (tmp_path / "train-images-idx3-ubyte").touch()
     with pytest.raises(SystemExit, match="has no train-labels"):
         load("mnist_mlp").main(tmp_path, tmp_path)
+
+
+def test_more_linear_layers_collapse_into_one_too():
+    example = load("why_nonlinear")
+    mlpeak.manual_seed(0)
+    layers = [nn.Linear(2, 8), nn.Identity(), nn.Linear(8, 5), nn.Linear(5, 2)]
+    inputs = mlpeak.randn(20, 2)
+    weight, bias = example.collapsed(nn.Sequential(*layers))
+    assert weight.shape == (2, 2)
+    expected = nn.Sequential(*layers)(inputs).detach().numpy()
+    np.testing.assert_allclose((inputs @ weight.T + bias).detach().numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
