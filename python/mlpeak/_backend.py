@@ -30,6 +30,7 @@ def set_backend(name: str) -> None:
     name : {"native", "numpy"}
         ``"native"`` is the compiled code; ``"numpy"`` is `mlpeak.reference`, plain NumPy that
         accumulates in float64. The environment variable ``MLPEAK_BACKEND`` sets the first choice.
+        Compiled programs are native with either.
 
     Raises
     ------
