@@ -25,6 +25,8 @@ from mlpeak.tables.target import decide_task, target_values  # noqa: E402
 
 # ---- preprocessing -------------------------------------------------------------------------------
 
+DAYS = [datetime.date(2020, 1, 2), datetime.date(2020, 1, 3)]
+
 
 def test_numbers_are_imputed_by_the_median_standardised_and_marked():
     rows = TablePreprocessing.fit(pl.DataFrame({"a": [1.0, 2.0, None, 9.0]}))
@@ -78,6 +80,12 @@ def test_missing_values_new_since_training_are_remarked():
     x, remarks = rows.transform(pl.DataFrame({"a": [None, 3]}, schema={"a": pl.Int64}))
     assert x[0, 0] == x[1, 0]
     assert remarks == ["column 'a': 1 missing values (none in training) replaced by the median 3"]
+
+
+def test_the_median_of_dates_is_remarked_as_a_date():
+    rows = TablePreprocessing.fit(pl.DataFrame({"a": DAYS}))
+    _, remarks = rows.transform(pl.DataFrame({"a": [None, DAYS[0]]}))
+    assert remarks[0].endswith("replaced by the median 2020-01-02T12:00")
 
 
 def test_categories_are_one_hot_with_a_slot_for_the_rest():

@@ -162,9 +162,14 @@ class NumberColumn:
         elif missing.any():
             return (
                 f"column {self.name!r}: {missing.sum()} missing values (none in training) "
-                f"replaced by the median {self.median:g}"
+                f"replaced by the median {self._median_as_text()}"
             )
         return None
+
+    def _median_as_text(self) -> str:
+        if self.unit != "days":
+            return f"{self.median:g}"
+        return str(np.datetime64(round(self.median * 1440), "m"))
 
     def _checked(self, series: pl.Series) -> pl.Series:
         import polars as pl
