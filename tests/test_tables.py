@@ -196,6 +196,25 @@ def test_a_later_table_that_does_not_fit_is_refused(new, words):
         rows.transform(pl.DataFrame(new))
 
 
+@pytest.mark.parametrize(
+    ("column", "new", "words"),
+    [
+        (
+            [True, False],
+            ["true", "Yes", "no"],
+            "booleans in training; here it holds the text 'Yes'",
+        ),
+        ([True, False], ["true"], "booleans in training; here it holds the text 'true'"),
+        (DAYS, ["2024-01-01", "soon"], "dates in training; here it holds the text 'soon'"),
+        ([datetime.time(1), datetime.time(2)], ["10:00", "noon"], "times .* the text 'noon'"),
+    ],
+)
+def test_text_where_training_had_another_type_is_shown(column, new, words):
+    rows = TablePreprocessing.fit(pl.DataFrame({"a": column}))
+    with pytest.raises(ValueError, match=f"'a' held {words}"):
+        rows.transform(pl.DataFrame({"a": new}))
+
+
 def test_preprocessing_survives_json():
     frame = pl.DataFrame({"a": [1.5, None, 4.0], "b": ["ä", "ä", None], "c": [1, 1, 1]})
     rows = TablePreprocessing.fit(frame)

@@ -27,6 +27,13 @@ SMALLEST = 1e-140
 # what the numbers of a column count
 UNITS = {"number": "numbers", "boolean": "booleans", "days": "dates", "seconds": "times"}
 
+# what text may look like that is no reason why a column of a unit is text
+_INCONSPICUOUS = {
+    "boolean": r"^(?i:true|false)$",
+    "days": r"^\d[\d./:T -]*$",
+    "seconds": r"^\d[\d.:]*$",
+}
+
 
 def unit_of(series: pl.Series) -> str | None:
     """Return what a column counts, "text", "empty", or None for a type no feature is made of."""
@@ -185,6 +192,10 @@ class NumberColumn:
             if wrong.is_empty():
                 return numbers
             found = f"the text {str(wrong[0])!r}"
+        elif unit == "text":
+            texts = series.cast(pl.String).drop_nulls()
+            strange = texts.filter(~texts.str.contains(_INCONSPICUOUS[self.unit]))
+            found = f"the text {(texts if strange.is_empty() else strange)[0]!r}"
         else:
             found = UNITS.get(unit or "", f"the type {series.dtype}")
         raise ValueError(
