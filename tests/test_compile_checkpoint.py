@@ -285,6 +285,22 @@ def test_a_step_broken_off_goes_on_without_a_file() -> None:
     assert history.loss[0] == expected.loss[0]
 
 
+def test_what_a_callback_saves_has_the_states_of_all(tmp_path: Path) -> None:
+    def start(save: Any, made: Any) -> Any:
+        step = mlpeak.compile(*made)
+        later = Schedule(optim.lr_scheduler.StepLR(step.optimizer, 2, gamma=0.5))
+        return step, [save, later]  # after a schedule that `train` has
+
+    step, callbacks = start(lambda progress: step.save(tmp_path / str(progress.epoch)), parts())
+    expected = train(step, callbacks=callbacks, epochs=5)
+    for epoch in (1, 2, 3):
+        made = parts(seed=5)
+        _, callbacks = start(lambda _: None, made)
+        again = mlpeak.load_step(tmp_path / str(epoch), *made)
+        assert course(train(again, callbacks=callbacks, epochs=5, resume=True)) == course(expected)
+        assert bits(again) == bits(step)
+
+
 def test_more_epochs_may_be_added(tmp_path: Path) -> None:
     whole = mlpeak.compile(*parts())
     expected = train(whole, epochs=6)

@@ -109,6 +109,8 @@ def restore(step: CompiledStep, path: PathLike, new: Position | None = None) -> 
         group.update(options)
     _random.set_rng_state(tuple(fields["random"]))
     step.position = position
+    if position is not None and position.history.steps:
+        optimizer._step_called = True  # before its schedules, though not in this process
 
 
 def _expect(path: PathLike, what: str, mine: object, saved: object) -> None:

@@ -173,7 +173,7 @@ class Fit:
         try:
             with self._interrupts:
                 self._step.position = position
-                position.live = True
+                position.live, position.listeners = True, self._callbacks
                 self._snapshots.take()
                 self._snapshots.confirm()
                 # what not all callbacks had heard of when the training was broken off
@@ -193,7 +193,7 @@ class Fit:
             raise
         finally:
             if self._step.position is position:
-                position.callbacks = [callback.state_dict() for callback in self._callbacks]
+                position.end()
             if position.step:
                 history.unfinished = self._mean(position.step)
             if self._bar is not None:
@@ -400,7 +400,6 @@ class Fit:
 
     def _save(self) -> None:
         self._check_finite()
-        self._position.callbacks = [callback.state_dict() for callback in self._callbacks]
         assert self._settings.checkpoint is not None
         with self._interrupts.allowed():
             save(self._step, self._settings.checkpoint)

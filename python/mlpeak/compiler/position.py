@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlpeak._types import Array
 from mlpeak.compiler.history import History
 from mlpeak.compiler.plain import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from mlpeak.compiler.callbacks import Callback
 
 __all__ = ["Position"]
 
@@ -41,7 +45,10 @@ class Position:
     best_arrays : dict
         Parameters and buffers of that epoch, where they are to be restored.
     callbacks : list of dict
-        The states of the callbacks.
+        The states of the callbacks when the training ended or was broken off.
+    listeners : sequence of Callback or None
+        The callbacks of a training that is running, whose states are those of now; no file keeps
+        them.
     event : {"", "steps", "epoch"}
         What just happened that not all callbacks were told of yet.
     told : int
@@ -64,6 +71,7 @@ class Position:
     wait: int = 0
     best_arrays: dict[str, Array] = field(default_factory=dict)
     callbacks: list[dict[str, Any]] = field(default_factory=list)
+    listeners: Sequence[Callback] | None = None
     event: str = ""
     told: int = 0
     live: bool = False
@@ -86,6 +94,15 @@ class Position:
                     f"fit: {name} is {given}; expected {mine}, as in the training to be resumed"
                 )
 
+    def end(self) -> None:
+        """Keep the states that the callbacks have now."""
+        self.callbacks, self.listeners = self._states(), None
+
+    def _states(self) -> list[dict[str, Any]]:
+        if self.listeners is None:
+            return self.callbacks
+        return [callback.state_dict() for callback in self.listeners]
+
     def to_json(self) -> dict[str, Any]:
         """Return all but the arrays."""
         return {
@@ -99,7 +116,7 @@ class Position:
             "elapsed": self.elapsed,
             "best": self.best,
             "wait": self.wait,
-            "callbacks": to_plain(self.callbacks, "the state of a callback"),
+            "callbacks": to_plain(self._states(), "the state of a callback"),
             "event": self.event,
             "told": self.told,
         }
