@@ -76,10 +76,11 @@ def test_a_schedule_is_the_eager_one(every: int | None) -> None:
                 model(mlpeak.from_numpy(X[i : i + 32])), mlpeak.from_numpy(Y[i : i + 32])
             ).backward()
             optimizer.step()
+            rate = optimizer.param_groups[0]["lr"]
             made += 1
             if every and made % every == 0:
                 eager.step()
-        rates.append(optimizer.param_groups[0]["lr"])
+        rates.append(rate)  # of the epoch's last step, whatever the next one's is
         if every is None:
             eager.step()
     assert history.lr == rates

@@ -265,6 +265,7 @@ class Fit:
         part = None if order is None else order[begin:end]
         losses = position.losses[first:last]
         before = native.updates * accumulate + native.phase
+        position.lr = self._progress.lr
         started = perf_counter()
         try:
             with self._interrupts.allowed():
@@ -316,7 +317,7 @@ class Fit:
         if self._evaluation is not None:
             validation_loss, metrics = self._evaluation(self._interrupts)
         history.loss.append(loss)
-        history.lr.append(self._progress.lr)
+        history.lr.append(position.lr)
         history.seconds.append(position.elapsed)
         if validation_loss is not None:
             history.validation_loss.append(validation_loss)

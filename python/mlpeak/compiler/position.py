@@ -38,6 +38,8 @@ class Position:
         Of the steps made in the present epoch.
     elapsed : float
         Seconds in them.
+    lr : float
+        The learning rate of the first parameter group in the last of them.
     best : float
         The lowest loss of an epoch.
     wait : int
@@ -67,6 +69,7 @@ class Position:
     order: tuple[int, int] | None = None
     losses: Array = field(default_factory=lambda: np.empty(0))
     elapsed: float = 0.0
+    lr: float = 0.0
     best: float = math.inf
     wait: int = 0
     best_arrays: dict[str, Array] = field(default_factory=dict)
@@ -114,6 +117,7 @@ class Position:
             "step": self.step,
             "order": self.order,
             "elapsed": self.elapsed,
+            "lr": self.lr,
             "best": self.best,
             "wait": self.wait,
             "callbacks": to_plain(self._states(), "the state of a callback"),
