@@ -40,6 +40,32 @@ def test_replaced_parameter_starts_its_own_average_and_sum() -> None:
         np.testing.assert_allclose(found, 0.5 * t + 0.5 * now, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(("accumulate", "back"), [(2, 5), (2, 7), (3, 10)])
+def test_a_layer_that_comes_back_brings_no_old_gradient(accumulate: int, back: int) -> None:
+    """It is frozen after the first update and comes back between two others."""
+    loss, sizes = nn.CrossEntropyLoss(), (4, 3, 3)
+    pairs = []
+    for _ in range(2):
+        mlpeak.manual_seed(1)
+        model = network(sizes)
+        pairs.append((model, optim.SGD(model.parameters(), lr=0.1, momentum=0.9)))
+    (model, optimizer), (eager, other) = pairs
+    step = mlpeak.compile(model, loss, optimizer, accumulate=accumulate)
+    for t in range(4 * accumulate):
+        for each in (model, eager):
+            each[0].weight.requires_grad_(not accumulate <= t < back)
+        x, y = samples(sizes, 8 + t)
+        step(x, y)
+        loss(eager(mlpeak.from_numpy(x)), mlpeak.from_numpy(y)).backward()
+        if (t + 1) % accumulate == 0:
+            for p in eager.parameters():
+                if p.grad is not None:
+                    p.grad = mlpeak.from_numpy(p.grad._array / np.float32(accumulate))
+            other.step()
+            other.zero_grad()
+    assert bits(model) == bits(eager)
+
+
 def changed(what: Callable[[nn.Sequential, Optimizer], None]) -> None:
     """Train three steps, change something, train three more: compiled as eagerly."""
     sizes, loss = SIZES["edges"], nn.CrossEntropyLoss()

@@ -60,6 +60,8 @@ class CompiledStep:
         self._call: Any = None
         self._current: Bound | None = None
         self._phase = 0
+        #: Updates that the present program had made when it was taken.
+        self._made = 0
         #: Where the last `fit` stands, for ``resume=True`` and `save`.
         self.position: Position | None = None
         optimizer.follow(self)
@@ -136,6 +138,9 @@ class CompiledStep:
         if ignored is None and check_integers(function, bound.expected, given):
             bound = self._bound(kinds, inputs, targets, bool(weight), ignored=True)
         bound.refresh()
+        if bound is not self._current:
+            self._forget_sums(bound)
+            self._made = bound.step.updates
         bound.step.phase = self.phase
         self._current, self._call = bound, bound.step.call
         return bound
@@ -157,6 +162,24 @@ class CompiledStep:
                 self.model, self.loss, self.optimizer, specs, weighted, ignored, self.options
             ),
         )
+
+    def _forget_sums(self, following: Bound) -> None:
+        """Drop the sums of gradients that are from before the last update.
+
+        After an update a program starts the sums of its own parameters anew, but not those of
+        others, as of a layer that is frozen meanwhile, to which a later program may add.
+        """
+        current = self._current
+        if current is None or current.updates is None or following.updates is None:
+            return
+        begun = self.phase > 0
+        if begun and current.step.updates == self._made:
+            return
+        started = current.updates if begun else following.updates
+        own = {id(param) for param, _, _ in started.members}
+        for param, total in self.options.sums.items():
+            if id(param) not in own:
+                total[...] = 0
 
     @property
     def phase(self) -> int:
