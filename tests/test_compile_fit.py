@@ -225,6 +225,18 @@ def test_accuracy_of_two_classes(loss: Any, last: Any) -> None:
 # what is refused
 
 
+def test_validation_weights_of_a_loss_without_are_refused_before_an_epoch() -> None:
+    mlpeak.manual_seed(2)
+    model = nn.Linear(6, 2)
+    step = mlpeak.compile(
+        model, lambda output, target: ((output - target) ** 2).mean(), adam(model)
+    )
+    before = bits(step)
+    with pytest.raises(TypeError, match="sample_weight"):
+        step.fit(X, Y, epochs=1, batch_size=32, validation_data=(X, Y, WEIGHT))
+    assert bits(step) == before
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [

@@ -101,10 +101,11 @@ class Evaluation:
         self._try()
 
     def _try(self) -> None:
-        """Raise for what would fail after the first epoch: run the model on two samples."""
+        """Raise for what would fail after the first epoch: run model and loss on two samples."""
         inputs = tuple(array[:2] for array in self._data.inputs)
-        with evaluation_mode(self._step.model), no_grad():
+        with evaluation_mode(self._step.model, self._step.loss), no_grad():
             output = self._run.predict(inputs, scale=self._scale)
+            self._loss(output, 2)
         target = self._target(2)
         for name, metric in self.metrics.items():
             if name not in METRICS:
@@ -121,16 +122,22 @@ class Evaluation:
         targets = tuple(target[:samples] for target in self._targets)
         return targets[0] if len(targets) == 1 else targets
 
+    def _loss(self, output: Any, samples: int | None = None) -> float:
+        """Return the loss of the model's output for all samples or the first ones."""
+        parts = output if isinstance(output, tuple) else (output,)
+        tensors = tuple(map(from_numpy, parts))
+        given: Any = tensors if isinstance(output, tuple) else tensors[0]
+        targets = [from_numpy(target[:samples]) for target in self._targets]
+        further = {name: tensor[:samples] for name, tensor in self._further.items()}
+        return float(self._step.loss(given, *targets, **further))
+
     def __call__(self, interrupts: Interrupts) -> tuple[float, dict[str, float]]:
         """Return the loss and the metrics; the model's mode is as before afterwards."""
         step, data = self._step, self._data
         with evaluation_mode(step.model, step.loss), no_grad():
             with interrupts.allowed():
                 output = self._run.predict(data.inputs, batch_size=_BATCH, scale=self._scale)
-            parts = output if isinstance(output, tuple) else (output,)
-            tensors = tuple(map(from_numpy, parts))
-            given: Any = tensors if isinstance(output, tuple) else tensors[0]
-            loss = float(step.loss(given, *map(from_numpy, self._targets), **self._further))
+            loss = self._loss(output)
         target = self._target()
         found = {
             name: metric(output, target, self._weight) for name, metric in self.metrics.items()
