@@ -209,7 +209,12 @@ def test_metrics_of_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "last"), [(nn.BCEWithLogitsLoss, nn.Identity), (nn.BCELoss, nn.Sigmoid)]
+    ("loss", "last"),
+    [
+        (nn.BCEWithLogitsLoss, nn.Identity),
+        (nn.BCELoss, nn.Sigmoid),
+        (lambda: nn.functional.binary_cross_entropy, nn.Sigmoid),
+    ],
 )
 def test_accuracy_of_two_classes(loss: Any, last: Any) -> None:
     target = (X[:, :1] > 0.5).astype(np.float32)
@@ -220,6 +225,27 @@ def test_accuracy_of_two_classes(loss: Any, last: Any) -> None:
         X, target, epochs=40, batch_size=32, validation_data=(X, target), metrics=["accuracy"]
     )
     assert history.metrics["accuracy"][-1] > 0.9
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_accuracy_leaves_out_what_the_loss_ignores(weighted: bool) -> None:
+    accuracies = []
+    target = CLASSES.copy()
+    target[::2] = -100
+    for rows in (slice(None), slice(1, None, 2)):
+        weight = (WEIGHT[rows],) if weighted else ()
+        history = class_step().fit(
+            X, CLASSES, epochs=2, batch_size=32, shuffle=False, metrics="accuracy",
+            validation_data=(X[rows], target[rows], *weight),
+        )  # fmt: skip
+        accuracies.append(history.metrics["accuracy"])
+    assert accuracies[0] == accuracies[1]
+    assert min(accuracies[0]) > 0.2
+    ignored = (X, np.full(N, -100))
+    history = class_step().fit(
+        X, CLASSES, epochs=1, batch_size=32, metrics="accuracy", validation_data=ignored
+    )
+    assert np.isnan(history.metrics["accuracy"]).all()
 
 
 # what is refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mlpeak._types import Array
-from mlpeak.nn.loss import BCELoss
+from mlpeak.nn.functional import binary_cross_entropy
+from mlpeak.nn.loss import BCELoss, CrossEntropyLoss, NLLLoss
 
 __all__ = ["METRICS", "metrics_of"]
 
@@ -32,11 +34,20 @@ def _aligned(output: Array, target: Array) -> tuple[Array, Array]:
     return output, target
 
 
-def _accuracy(threshold: float, output: Array, target: Array, weight: Array | None) -> float:
-    """The share of samples whose most likely class is the target's.
+def _accuracy(
+    threshold: float, ignored: int | None, output: Array, target: Array, weight: Array | None
+) -> float:
+    """The share of samples whose most likely class is the target's, but for `ignored` targets.
 
     One output a sample is that of the class 1, which is said above `threshold`.
     """
+    if ignored is not None and target.ndim < output.ndim:
+        counted = target != ignored
+        if not counted.all():
+            if not counted.any():
+                return math.nan
+            output, target = output[counted], target[counted]
+            weight = None if weight is None else weight[counted]
     if output.ndim == 1 or output.shape[1:] == (1,):
         right = (output.reshape(-1) > threshold) == (target.reshape(-1) > 0.5)
     else:
@@ -73,7 +84,7 @@ def _r2(output: Array, target: Array, weight: Array | None) -> float:
 
 #: The names that `fit` knows.
 METRICS: dict[str, Metric] = {
-    "accuracy": partial(_accuracy, 0.0),
+    "accuracy": partial(_accuracy, 0.0, None),
     "mae": _mae,
     "mse": _mse,
     "r2": _r2,
@@ -96,8 +107,8 @@ def metrics_of(metrics: str | Sequence[Any], loss: Any) -> dict[str, Metric]:
                 legal = ", ".join(METRICS)
                 raise ValueError(f"fit: metrics holds {metric!r}; expected one of {legal}")
             name, function = metric, METRICS[metric]
-            if metric == "accuracy" and isinstance(loss, BCELoss):
-                function = partial(_accuracy, 0.5)
+            if metric == "accuracy":
+                function = partial(_accuracy, *_meaning_of(loss))
         elif callable(metric):
             name, function = _name_of(metric), partial(_unweighted, metric)
         else:
@@ -108,6 +119,13 @@ def metrics_of(metrics: str | Sequence[Any], loss: Any) -> dict[str, Metric]:
             raise ValueError(f"fit: metrics holds {name!r} twice; expected different names")
         found[name] = function
     return found
+
+
+def _meaning_of(loss: Any) -> tuple[float, int | None]:
+    """Return above what an output says class 1, and which class the loss ignores."""
+    probability = isinstance(loss, BCELoss) or loss is binary_cross_entropy
+    classes = isinstance(loss, (CrossEntropyLoss, NLLLoss))
+    return 0.5 if probability else 0.0, loss.ignore_index if classes else None
 
 
 def _name_of(function: Any) -> str:
