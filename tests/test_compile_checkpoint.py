@@ -301,6 +301,25 @@ def test_what_a_callback_saves_has_the_states_of_all(tmp_path: Path) -> None:
         assert bits(again) == bits(step)
 
 
+def test_a_schedule_made_before_the_step_is_loaded_goes_on(tmp_path: Path) -> None:
+    """Also one that sets the learning rate when it is made."""
+
+    def made(seed: int) -> Any:
+        model, loss, optimizer = parts("sgd", seed=seed)
+        schedule = Schedule(optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1 / (1 + t)))
+        return (model, loss, optimizer), [schedule]
+
+    of, callbacks = made(0)
+    whole = mlpeak.compile(*of)
+    expected = train(whole, callbacks=callbacks)
+    of, callbacks = made(0)
+    train(mlpeak.compile(*of), callbacks=callbacks, epochs=2, checkpoint=tmp_path / "c")
+    of, callbacks = made(5)
+    step = mlpeak.load_step(tmp_path / "c", *of)
+    assert course(train(step, callbacks=callbacks, resume=True)) == course(expected)
+    assert bits(step) == bits(whole)
+
+
 def test_more_epochs_may_be_added(tmp_path: Path) -> None:
     whole = mlpeak.compile(*parts())
     expected = train(whole, epochs=6)

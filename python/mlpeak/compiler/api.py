@@ -139,7 +139,8 @@ def load_step(
         A file that ``step.save`` or ``step.fit(checkpoint=...)`` wrote.
     model, loss, optimizer
         Made as those of the saved step were; they take over the parameters, buffers and state, and
-        the default generator takes over the random state.
+        the default generator takes over the random state. Schedules over the optimizer are made
+        before: some, as `LambdaLR`, set its learning rate to their first one when they are made.
     **options
         Of `compile`, where they differ from those of the saved step.
 
