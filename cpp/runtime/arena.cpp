@@ -6,7 +6,7 @@
 #include <new>
 #include <utility>
 
-#if defined(MLPEAK_SANITIZE)
+#if defined(MLPEAK_GUARD_MEMORY)
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -48,7 +48,7 @@ AlignedMemory::~AlignedMemory() {
 }
 
 void guard_parts(void* block, int64_t stride_bytes, int parts) {
-#if defined(MLPEAK_SANITIZE)
+#if defined(MLPEAK_GUARD_MEMORY)
   for (int part = 1; part <= parts; ++part)
     ASAN_POISON_MEMORY_REGION(static_cast<char*>(block) + part * stride_bytes - kGuardBytes,
                               kGuardBytes);

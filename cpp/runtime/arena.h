@@ -15,20 +15,20 @@ T* scratch(int64_t elements) {
   return static_cast<T*>(scratch_bytes(size_t(elements) * sizeof(T)));
 }
 
-#if defined(MLPEAK_SANITIZE)
+#if defined(MLPEAK_GUARD_MEMORY)
 constexpr int64_t kGuardBytes = 4096;
 #else
 constexpr int64_t kGuardBytes = 0;
 #endif
 
 /// How many elements apart the scratch memories of a team's threads begin, in one block: no two
-/// share a cache line. Built with MLPEAK_SANITIZE, kGuardBytes end each that nobody may touch.
+/// share a cache line. With guarded memory, kGuardBytes end each that nobody may touch.
 template <class T>
 constexpr int64_t team_stride(int64_t elements) {
   return (elements + 63) / 64 * 64 + kGuardBytes / int64_t(sizeof(T));
 }
 
-/// Forbids the ends of a block's parts; does nothing without MLPEAK_SANITIZE.
+/// Forbids the ends of a block's parts; does nothing without guarded memory.
 void guard_parts(void* block, int64_t stride_bytes, int parts);
 
 /// A block of uninitialised memory aligned to 64 bytes, freed at the end of its life.

@@ -6,6 +6,11 @@
 #include <set>
 #include <utility>
 
+#if defined(__SANITIZE_THREAD__)
+#include <thread>
+#include <vector>
+#endif
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -135,20 +140,27 @@ std::string openmp_runtime() {
 
 #ifdef _OPENMP
 namespace {
-void start_pool() {
+/// Runs body(thread, count) on `threads` threads, or as many as the runtime grants.
+template <class Body>
+void in_parallel(int threads, const Body& body) {
+#if defined(__SANITIZE_THREAD__)  // which does not see how libgomp's threads wait for each other
+  std::vector<std::thread> others;
+  for (int thread = 1; thread < threads; ++thread) others.emplace_back(body, thread, threads);
+  body(0, threads);
+  for (std::thread& other : others) other.join();
+#else
   if (!g_pool_started.exchange(true)) pthread_atfork(nullptr, nullptr, after_fork_in_child);
+#pragma omp parallel num_threads(threads)
+  body(omp_get_thread_num(), omp_get_num_threads());
+#endif
 }
 }  // namespace
 #endif
 
 void run_together(int threads, void (*body)(void*, int, int), void* context) {
 #ifdef _OPENMP
-  if (threads > 1) {
-    start_pool();
-#pragma omp parallel num_threads(threads)
-    body(context, omp_get_thread_num(), omp_get_num_threads());
-    return;
-  }
+  if (threads > 1)
+    return in_parallel(threads, [=](int thread, int count) { body(context, thread, count); });
 #endif
   (void)threads;
   body(context, 0, 1);
@@ -157,12 +169,10 @@ void run_together(int threads, void (*body)(void*, int, int), void* context) {
 void run_team(int threads, void (*body)(void*, int), void* context) {
 #ifdef _OPENMP
   if (threads > 1) {
-    start_pool();
     // A runtime may grant fewer threads than asked for; each takes the shares left over.
-#pragma omp parallel num_threads(threads)
-    for (int share = omp_get_thread_num(); share < threads; share += omp_get_num_threads())
-      body(context, share);
-    return;
+    return in_parallel(threads, [=](int thread, int count) {
+      for (int share = thread; share < threads; share += count) body(context, share);
+    });
   }
 #endif
   for (int share = 0; share < threads; ++share) body(context, share);
