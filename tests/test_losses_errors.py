@@ -160,6 +160,9 @@ SOFT = np.full((4, 3), 1 / 3)
 @pytest.mark.parametrize(
     ("changed", "error", "match"),
     [
+        # classes as floating-point numbers
+        ({"target": np.zeros(4, np.float32)}, TypeError, "target has dtype float32; expected int"),
+        ({"target": np.zeros(4)}, TypeError, "target has dtype float64; expected integers, or "),
         ({"target": SOFT[:3]}, ValueError, r"target has shape \(3, 3\); expected .*\(4, 3\)"),
         ({"target": SOFT.astype(np.float32)}, TypeError, "target has dtype float32"),
         ({"target": np.where(SOFT > 1, 0, np.nan)}, ValueError, "target holds nan at position 0"),

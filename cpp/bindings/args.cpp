@@ -109,9 +109,14 @@ In::In(Arg arg, py::handle object) : arg(arg) {
 }
 
 In::In(Arg arg, py::handle object, const In& like) : In(arg, object) {
+  expect_dtype(like);
+}
+
+const In& In::expect_dtype(const In& like) const {
   if (dtype != like.dtype)
     type_error(arg, std::string("has dtype ") + dtype_name(dtype) + "; expected " +
                         dtype_name(like.dtype) + " like " + like.arg.name);
+  return *this;
 }
 
 const In& In::expect_ndim(int ndim, const char* layout) const {

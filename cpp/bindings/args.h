@@ -65,6 +65,7 @@ class In {
   const T* data() const {
     return static_cast<const T*>(data_);
   }
+  const In& expect_dtype(const In& like) const;
   const In& expect_ndim(int ndim, const char* layout) const;  // layout: "(batch, in_features)"
   const In& expect_shape(const Shape& legal, const char* layout) const;
 

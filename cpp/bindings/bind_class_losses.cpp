@@ -31,8 +31,11 @@ class ClassCall {
     input_.expect_ndim(2, "(batch, classes)");
     const Arg target{function, "target"};
     if (kind == ClassLossKind::cross_entropy && is_float_array(target_object)) {
-      probabilities_.emplace(target, target_object, input_);
-      probabilities_->expect_shape(input_.shape, "the shape of input");
+      probabilities_.emplace(target, target_object);
+      if (probabilities_->shape.ndim == 1)
+        type_error(target, std::string("has dtype ") + dtype_name(probabilities_->dtype) +
+                               "; expected integers, or probabilities (batch, classes)");
+      probabilities_->expect_dtype(input_).expect_shape(input_.shape, "the shape of input");
       if (ignore_index_ >= 0)
         value_error({function, "ignore_index"},
                     "is " + std::to_string(ignore_index_) +

@@ -42,6 +42,12 @@ def _classes(
     batch, classes = x.shape
     soft = probabilities and isinstance(target, np.ndarray) and target.dtype.kind == "f"
     if soft:
+        t = _check.read(function, "target", target)
+        if t.ndim == 1:
+            raise TypeError(
+                f"{function}: target has dtype {t.dtype}; expected integers, or probabilities "
+                "(batch, classes)"
+            )
         t = _check.read(function, "target", target, like=("input", x))
         _check.shape(function, "target", t, x.shape, "the shape of input")
         if ignore_index >= 0:
