@@ -177,7 +177,7 @@ def test_a_model_must_be_a_module_and_return_tensors() -> None:
 
 
 def test_errors_of_the_model_are_those_of_the_eager_run() -> None:
-    with pytest.raises(ValueError, match="w has shape"):
+    with pytest.raises(ValueError, match="input has shape"):
         capture_forward(nn.Linear(7, 3), [X8])
 
 

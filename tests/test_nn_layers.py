@@ -97,7 +97,7 @@ def test_embedding_padding_and_refusals() -> None:
         (lambda x, t: F.gelu(x, approximate="erf"), ValueError, "approximate is 'erf'"),
         (lambda x, t: F.softmax(x, 2), IndexError, r"range of \[-2, 1\], but got 2"),
         (lambda x, t: F.leaky_relu(x, -1.0), ValueError, "negative_slope"),
-        (lambda x, t: F.linear(x, t[:, :2]), ValueError, "linear"),
+        (lambda x, t: F.linear(x, t[:, :2]), ValueError, r"input has shape \(2, 3\); .*, 2\)"),
         (lambda x, t: F.one_hot(x), TypeError, "expected integers"),
         (lambda x, t: F.one_hot(tensor([3]), 2), ValueError, "classes from 3 to 3"),
         (lambda x, t: nn.Unflatten(4, (1, 1))(x), IndexError, "but got 4"),

@@ -53,7 +53,7 @@ class CompiledStep:
         ema: float | None = None,
         precision: str = "fp32",
     ) -> None:
-        check_optimizer(optimizer)
+        check_optimizer(optimizer, model, loss)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.options = Options(clip_norm, accumulate, ema, precision)
         self._kept = Kept(_KEPT)

@@ -9,6 +9,7 @@ from mlpeak._tensor import Tensor
 from mlpeak._types import Array
 from mlpeak.compiler.errors import EAGER, CompileError
 from mlpeak.compiler.fingerprint import same
+from mlpeak.nn.module import Module
 from mlpeak.optim.adagrad import Adagrad
 from mlpeak.optim.adam import Adam, AdamW
 from mlpeak.optim.optimizer import Optimizer
@@ -29,8 +30,8 @@ _RULES: dict[type[Optimizer], str] = {
 }
 
 
-def check_optimizer(optimizer: Optimizer) -> None:
-    """Raise CompileError for an optimizer whose update is not one of the native ones."""
+def check_optimizer(optimizer: Optimizer, *trained: Any) -> None:
+    """Raise for an optimizer that is not native, or that none of the modules has parameters of."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"compile: optimizer is {type(optimizer).__name__}; expected one of mlpeak.optim"
@@ -39,6 +40,13 @@ def check_optimizer(optimizer: Optimizer) -> None:
         known = ", ".join(cls.__name__ for cls in _RULES)
         raise CompileError(
             f"compile: optimizer is {type(optimizer).__name__}; expected one of {known}. {EAGER}"
+        )
+    modules = [module for module in trained if isinstance(module, Module)]
+    own = {id(param) for module in modules for param in module.parameters()}
+    if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            "compile: optimizer has no parameter of the model or the loss; expected one made from "
+            "model.parameters()"
         )
 
 

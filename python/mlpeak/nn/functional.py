@@ -83,6 +83,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     bias : Tensor, optional
         (out_features,).
     """
+    if weight.ndim == 2 and input.shape[-1:] != weight.shape[1:]:
+        raise ValueError(
+            f"linear: input has shape {input.shape}; expected (..., {weight.shape[1]}), for weight "
+            f"has shape {weight.shape}"
+        )
     return apply(_linear, input, weight, bias)
 
 
