@@ -240,6 +240,17 @@ def test_groups_take_defaults_and_their_own_options() -> None:
     assert optim.SGD(p for p in [a, b]).param_groups[0]["lr"] == 1e-3
 
 
+def test_a_group_without_momentum_has_no_nesterov() -> None:
+    params = [tensor([1.0], requires_grad=True) for _ in range(2)]
+    groups = [{"params": params[:1]}, {"params": params[1:], "momentum": 0}]
+    optimizer = optim.SGD(groups, lr=0.5, momentum=0.9, nesterov=True)
+    for param in params:
+        param.grad = tensor([1.0])
+    optimizer.step()
+    # lr (1 + momentum) of a first Nesterov step; lr alone
+    assert [param.item() for param in params] == pytest.approx([1 - 0.5 * 1.9, 1 - 0.5])
+
+
 def test_an_optimizer_of_ones_own() -> None:
     class Halve(optim.Optimizer):
         def __init__(self, params: Any) -> None:

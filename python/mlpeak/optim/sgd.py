@@ -104,7 +104,7 @@ class SGD(Optimizer):
             momentum=group["momentum"],
             dampening=group["dampening"],
             weight_decay=group["weight_decay"],
-            nesterov=group["nesterov"],
+            nesterov=group["nesterov"] and group["momentum"] != 0,
             maximize=group["maximize"],
             first=first,
         )
