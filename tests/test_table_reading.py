@@ -40,6 +40,15 @@ def csv(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
             [datetime.date(2020, 12, 24), datetime.date(2021, 1, 1)],
         ),
         (["2020-01-02T03:04:05"], pl.Datetime, [datetime.datetime(2020, 1, 2, 3, 4, 5)]),
+        (
+            ["2020-01-02T03:04:05.5Z", "2020-01-02T03:04:06Z"],
+            pl.Datetime,
+            [
+                datetime.datetime(2020, 1, 2, 3, 4, 5, 500000),
+                datetime.datetime(2020, 1, 2, 3, 4, 6),
+            ],
+        ),
+        (["", "2020-01-02 03:04+00:00"], pl.Datetime, [None, datetime.datetime(2020, 1, 2, 3, 4)]),
         (["10:30:00"], pl.Time, [datetime.time(10, 30)]),
         (["1", "two"], pl.String, ["1", "two"]),
     ],

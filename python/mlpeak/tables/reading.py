@@ -28,7 +28,12 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 TABLE_SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?")
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y")
-_DATETIMES = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
+_DATETIMES = tuple(
+    f"%Y-%m-%d{between}{time}{zone}"
+    for zone in ("", "Z", "+00:00")
+    for time in ("%H:%M:%S%.f", "%H:%M")
+    for between in " T"
+)
 _TIMES = ("%H:%M:%S", "%H:%M")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTED_OR_BLANK_LINES = re.compile(rb'("[^"]*")|(?<=\n)(?:\r?\n)+')
@@ -198,8 +203,11 @@ def _typed(text: pl.Series, separator: str, notes: list[str]) -> pl.Series:
     lower = text.str.to_lowercase()
     if lower.drop_nulls().is_in(("true", "false")).all():
         return lower.is_in(("true",))
+    first = text.drop_nulls().head(1)
     for date_type, formats in ((pl.Date, _DATES), (pl.Datetime, _DATETIMES), (pl.Time, _TIMES)):
         for form in formats:
+            if first.str.strptime(date_type, form, strict=False).null_count() > 0:
+                continue
             moment: pl.Series = text.str.strptime(date_type, form, strict=False)
             if moment.null_count() == missing:
                 return moment
