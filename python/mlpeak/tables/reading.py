@@ -56,9 +56,10 @@ def read_table(
         A file ending in ``.csv``, ``.tsv`` (either also ``.gz``), ``.parquet`` or ``.pq``. The
         first line of a CSV file names the columns; the separator is the one of ``, ; tab |`` that
         is most frequent there outside quotes. Where it is ``;`` a comma in a number is the decimal
-        mark (1,5 and 1.234,5), elsewhere it groups digits (1,234.5). Empty cells and NA, N/A, NaN,
-        null and ? are missing values. Blank lines are no rows, but for a file of one column, where
-        one is a missing value.
+        mark (1,5 and 1.234,5), elsewhere it groups digits (1,234.5). Dates are 2024-12-31,
+        2024/12/31, 31.12.2024 or 2024-12-31 23:59:59 (also with a T between, and in UTC with Z or
+        +00:00 behind). Empty cells and NA, N/A, NaN, null and ? are missing values. Blank lines are
+        no rows, but for a file of one column, where one is a missing value.
     text_columns : collection of str
         Columns of a CSV file to leave as text whatever their values look like.
     notes : list of str, optional
