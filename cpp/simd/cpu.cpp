@@ -34,7 +34,7 @@ std::vector<Tier> probe() {
   [[maybe_unused]] const bool has_avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #ifdef MLPEAK_EMULATE_AVX512
-  const bool has_avx512 = has_avx2, has_bf16 = has_avx2;
+  [[maybe_unused]] const bool has_avx512 = has_avx2, has_bf16 = has_avx2;
 #else
   [[maybe_unused]] const bool has_avx512 =
       has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
