@@ -82,7 +82,8 @@ def compile(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described.
+        If an argument is not as described, or the optimizer has no parameter of the model or the
+        loss.
     CompileError
         At the first call, if the model, the loss or the optimizer cannot be compiled.
 

@@ -31,7 +31,7 @@ _RULES: dict[type[Optimizer], str] = {
 
 
 def check_optimizer(optimizer: Optimizer, *trained: Any) -> None:
-    """Raise for an optimizer that is not native, or that none of the modules has parameters of."""
+    """Raise for an optimizer without a native update, or without a parameter of `trained`."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"compile: optimizer is {type(optimizer).__name__}; expected one of mlpeak.optim"

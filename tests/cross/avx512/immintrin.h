@@ -116,8 +116,8 @@ EMULATED __m512i xor_si512(__m512i a, __m512i b) {
 
 // ---- with masks, one bit a lane ----------------------------------------------------------------
 
-// S: ps or pd; I: what AVX2 calls its lanes' integers; E, X: those integers; T, R, M: lane,
-// register and mask; L: lanes of half a register
+// S: ps or pd; E: epi32 or epi64; X: int of a lane's size; T, R, M: lane, register and mask; L:
+// lanes of half a register
 #define AVX512_MASKED(S, E, X, T, R, M, L)                                                        \
   EMULATED Halves<__m512i> lanes_of_##S(M m) { /* all bits of a lane whose bit in m is set */     \
     X lane[2 * L];                                                                                \
