@@ -26,6 +26,7 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("adam", ("exp_avg", "exp_avg_sq"), {"step": 3, "weight_decay": 0.1, "maximize": True}),
     ("adam", ("exp_avg", "exp_avg_sq"), {"step": 9, "weight_decay": 0.1, "decoupled": True}),
     ("adam", ("exp_avg", "exp_avg_sq"), {"step": 2, "betas": (0.0, 0.5), "eps": 0.1}),
+    ("adam", ("exp_avg", "exp_avg_sq"), {"step": 2, "betas": (0.3, 0.2), "weight_decay": 0.1}),
     ("adam", ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), {"step": 4}),
     ("rmsprop", ("square_avg",), {}),
     ("rmsprop", ("square_avg",), {"alpha": 0.5, "weight_decay": 0.1, "maximize": True}),

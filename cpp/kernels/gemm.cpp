@@ -109,7 +109,7 @@ struct BlockProduct {
                                    : fetching_tile<E, kRows - 1, kVectors, kTile>;
     run(k, a.at(i, k), a.row_stride(), a.step(rows), whole.data + j * whole.step, whole.ld,
         c + i * ldc + j, ldc, first, finish ? &end : nullptr,
-        {coming + s * part, part / k, reinterpret_cast<const char*>(next),
+        {rows, coming + s * part, part / k, reinterpret_cast<const char*>(next),
          ldc * int64_t(sizeof(T))});
   }
 

@@ -119,20 +119,20 @@ void pack_backward_pairs(const WeightGradient<float>& w, int64_t o, int64_t rows
 template <class T>
 struct CopiedRows {
   T* first = nullptr;  // null without a packed weight
-  int turn = 0;        // the row before which the jump is
+  int64_t ld = kColumns<T>;
+  int turn = 0;  // the row before which the jump is
   int64_t jump = 0;
 
   CopiedRows() = default;
+  CopiedRows(T* first, int64_t ld) : first(first), ld(ld) {}
   CopiedRows(PackedRows<T>& packed, int64_t row, int rows) : first(packed.at(row)) {
     const int64_t left = packed.end() - row;
     if (left >= rows) return;
     turn = int(left);
-    jump = packed.at(row + left) - (first + left * kColumns<T>);
+    jump = packed.at(row + left) - (first + left * ld);
   }
   /// On to row r from the row before it.
-  MLPEAK_INLINE T* next(T* before, int r) const {
-    return before + kColumns<T> + (r == turn ? jump : 0);
-  }
+  MLPEAK_INLINE T* next(T* before, int r) const { return before + ld + (r == turn ? jump : 0); }
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // or between the steps of the next one, and the fetch of what it touches.
 #pragma once
 
+#include "kernels/each_register.h"
 #include "kernels/packed_weight.h"
 #include "kernels/register.h"
 #include "kernels/updates.h"
@@ -48,45 +49,42 @@ void update_strip(const WeightGradient<T>& w, const Strip<T>& s) {
 }
 
 /// Brings what the update of a strip kVectors registers wide will touch into the cache, between the
-/// steps of the tile that sums it.
-template <class T>
+/// steps of the tile that sums it: the weight, kStates states and the packed copy. What there is
+/// not is the weight once more, which costs less than to ask.
+template <class T, int kStates>
 struct StripFetch {
   static constexpr int kLine = 64 / int(sizeof(T));
-  static constexpr int kRounds = kRows, kParts = (kColumns<T> + kLine - 1) / kLine;
-  CopiedRows<T> copies;
-  int rows;
+  static constexpr int kParts = (kColumns<T> + kLine - 1) / kLine;
+  int rounds, row = 0;
   int64_t ld;
-  const T *weight, *states[3];  // at the row, null where there is none
+  const T *weight, *states[kStates];
+  CopiedRows<T> copies;
   T* copy;
 
   StripFetch(const WeightGradient<T>& w, const Strip<T>& strip)
-      : copies(strip.copies),
-        rows(strip.rows),
-        ld(w.in),
-        weight(w.weight + strip.at),
-        states{state_at(w, 0, strip.at), state_at(w, 1, strip.at), state_at(w, 2, strip.at)},
-        copy(copies_past(w) ? nullptr : strip.copies.first) {}
+      : rounds(strip.rows), ld(w.in), weight(w.weight + strip.at), copies(strip.copies) {
+    for (int i = 0; i < kStates; ++i) states[i] = w.states[i] ? w.states[i] + strip.at : weight;
+    if (!copies.first || copies_past(w)) copies = CopiedRows<T>(w.weight + strip.at, ld);
+    copy = copies.first;
+  }
 
   MLPEAK_INLINE void step() {}
-  MLPEAK_INLINE void round(int r) {
-    if (r == 0 || r >= rows) return;
-    weight += ld;
-    for (const T*& state : states)
-      if (state) state += ld;
-    if (copy) copy = copies.next(copy, r);
-  }
   MLPEAK_INLINE void part(int line) const {
     // Arrays need not begin with a line: a row ends in one more line than it begins in.
     if (line == 0) fetch(0);
-    if (line < kParts) fetch(smaller((line + 1) * kLine, kColumns<T>) - 1);
+    fetch(smaller((line + 1) * kLine, kColumns<T>) - 1);
+  }
+  MLPEAK_INLINE void next() {
+    weight += ld;
+    for (const T*& state : states) state += ld;
+    copy = copies.next(copy, ++row);
   }
 
  private:
   MLPEAK_INLINE void fetch(int i) const {
     __builtin_prefetch(weight + i, 1);
-    for (const T* state : states)
-      if (state) __builtin_prefetch(state + i, 1);
-    if (copy) __builtin_prefetch(copy + i, 1);
+    for (const T* state : states) __builtin_prefetch(state + i, 1);
+    __builtin_prefetch(copy + i, 1);
   }
 };
 
@@ -97,54 +95,35 @@ MLPEAK_INLINE void sum_and_fetch(int64_t k, const E* a, int64_t a_col, const E* 
                                  const Strip<T>& own) {
   const TileEnd<T>* const no_end = nullptr;
   tile_with<E, rows, kVectors, true>(k, a, 1, a_col, b, ldb, 0, c, ldc, first_n<T>(Vec<T>::kLanes),
-                                     first_block, no_end, StripFetch<T>(w, own));
+                                     first_block, no_end, StripFetch<T, 3>(w, own));
 }
 
-/// Adam's update of a strip, a register at a time: round(r) goes on to row r, part(v) updates its
-/// register v.
+/// Adam's update of a strip, row by row, a register at a time.
 template <class T, bool kPlain, bool kCopies>
-struct AdamParts {
+struct AdamRows {
   const Adam<T, false, kPlain> adam;
-  const Strip<T>& strip;
+  int rounds, row = 0;
   int64_t ld;
   bool past;
   const T* sums;
-  T *weight, *exp_avg, *exp_avg_sq, *copy;
+  T *weight, *exp_avg, *exp_avg_sq;
+  CopiedRows<T> copies;
+  T* copy;
 
-  AdamParts(const WeightGradient<T>& w, const Strip<T>& strip)
+  AdamRows(const WeightGradient<T>& w, const Strip<T>& strip)
       : adam(w.update->adam),
-        strip(strip),
+        rounds(strip.rows),
         ld(w.in),
         past(copies_past(w)),
         sums(strip.sums),
         weight(w.weight + strip.at),
         exp_avg(w.states[0] + strip.at),
         exp_avg_sq(w.states[1] + strip.at),
-        copy(strip.copies.first) {}
+        copies(strip.copies),
+        copy(copies.first) {}
 
-  /// On to the next row; there is none after the strip's last.
-  MLPEAK_INLINE void round(int r) {
-    if (r == 0) return;
-    sums += kColumns<T>;
-    weight += ld;
-    exp_avg += ld;
-    exp_avg_sq += ld;
-    if (kCopies) copy = strip.copies.next(copy, r);
-    if (r >= strip.rows) weight = nullptr;
-  }
-  MLPEAK_INLINE void part(int v) const {
-    if (!weight) return;
-    constexpr int kLanes = Vec<T>::kLanes;
-    const int i = v * kLanes;
-    if (i + kLanes <= strip.width)
-      update(i);
-    else if (i < strip.width)
-      update(i, first_n<T>(strip.width - i));
-  }
-
- private:
   template <class... M>
-  MLPEAK_INLINE void update(int i, M... mask) const {
+  MLPEAK_INLINE void update(int64_t i, M... mask) const {
     Vec<T> state[] = {load(exp_avg + i, mask...), load(exp_avg_sq + i, mask...)};
     const Vec<T> p = adam(load(weight + i, mask...), load(sums + i, mask...), state);
     store(weight + i, p, mask...);
@@ -156,36 +135,46 @@ struct AdamParts {
     else
       store(copy + i, p, mask...);
   }
-};
-
-/// The update of a strip between a tile's steps, and the fetch for that of the next.
-template <class Update, class T>
-struct UpdateAndFetch {
-  static constexpr int kRounds = kRows, kParts = kVectors;
-  Update update;
-  StripFetch<T> fetch;
-
-  MLPEAK_INLINE void step() {}
-  MLPEAK_INLINE void round(int r) {
-    fetch.round(r);
-    update.round(r);
-  }
-  MLPEAK_INLINE void part(int v) const {
-    fetch.part(v);
-    update.part(v);
+  MLPEAK_INLINE void next() {
+    sums += kColumns<T>;
+    weight += ld;
+    exp_avg += ld;
+    exp_avg_sq += ld;
+    if (kCopies) copy = copies.next(copy, ++row);
   }
 };
 
 /// Adam's update of a strip after its tile.
 template <class T, bool kPlain, bool kCopies>
 void adam_strip(const WeightGradient<T>& w, const Strip<T>& strip) {
-  AdamParts<T, kPlain, kCopies> adam(w, strip);
-  for (int r = 0; r < strip.rows; ++r) {
-    adam.round(r);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) adam.part(v);
-  }
+  AdamRows<T, kPlain, kCopies> rows(w, strip);
+  for (int r = 0; r < strip.rows; ++r, rows.next())
+    each_register<T>(strip.width, [&](int64_t i, auto... mask)
+                                      MLPEAK_LAMBDA_INLINE { rows.update(i, mask...); });
 }
+
+/// The update of a strip of whole panel width between a tile's steps, and the fetch for the next
+/// strip's, which has no more rows.
+template <class T, bool kPlain, bool kCopies>
+struct UpdateAndFetch {
+  static constexpr int kParts = kVectors;
+  AdamRows<T, kPlain, kCopies> update;
+  StripFetch<T, 2> fetch;
+  int rounds;
+
+  UpdateAndFetch(const WeightGradient<T>& w, const Strip<T>& waiting, const Strip<T>& own)
+      : update(w, waiting), fetch(w, own), rounds(waiting.rows) {}
+
+  MLPEAK_INLINE void step() {}
+  MLPEAK_INLINE void part(int v) const {
+    fetch.part(v);
+    update.update(v * Vec<T>::kLanes);
+  }
+  MLPEAK_INLINE void next() {
+    fetch.next();
+    update.next();
+  }
+};
 
 /// A tile of whole registers, and meanwhile the update of the strip `waiting`, or nothing but the
 /// fetch for its own strip's.
@@ -204,10 +193,9 @@ template <class E, int rows, bool kPlain, bool kCopies, class T = Sum<E>>
 void tile_and_adam(int64_t k, const E* a, int64_t a_col, const E* b, int64_t ldb, T* c,
                    const WeightGradient<T>& w, const Strip<T>& waiting, const Strip<T>& own) {
   const TileEnd<T>* const no_end = nullptr;
-  using Update = AdamParts<T, kPlain, kCopies>;
-  tile_with<E, rows, kVectors, true>(
-      k, a, 1, a_col, b, ldb, 0, c, kColumns<T>, first_n<T>(Vec<T>::kLanes), true, no_end,
-      UpdateAndFetch<Update, T>{Update(w, waiting), StripFetch<T>(w, own)});
+  tile_with<E, rows, kVectors, true>(k, a, 1, a_col, b, ldb, 0, c, kColumns<T>,
+                                     first_n<T>(Vec<T>::kLanes), true, no_end,
+                                     UpdateAndFetch<T, kPlain, kCopies>(w, waiting, own));
 }
 
 /// How the strips of a gradient are updated. Tiles of kRows - 1 and of kRows rows that also fetch,

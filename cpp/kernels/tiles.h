@@ -100,12 +100,10 @@ struct TileEnd {
   int64_t gate_ld;
 };
 
-/// Other work for the time that a tile's sums leave: step() runs at each step of k; where kRounds
-/// is not 0, round(i) begins a round and part(i), for i below kParts, follows a few steps each.
+/// Other work for the time that a tile's sums leave: step() runs at each step of k; where kParts is
+/// not 0, `rounds` times part(0) to part(kParts - 1) and next() run, a few steps between two parts.
 struct Nothing {
-  static constexpr int kRounds = 0, kParts = 0;
-  MLPEAK_INLINE void round(int) {}
-  MLPEAK_INLINE void part(int) const {}
+  static constexpr int kParts = 0;
   MLPEAK_INLINE void step() {}
 };
 
@@ -113,26 +111,31 @@ struct Nothing {
 /// comes next.
 template <bool kTile>
 struct Fetch {
-  static constexpr bool kFetchesTile = kTile;
-  static constexpr int kRounds = kTile ? kRows : 0, kParts = kVectors;
+  static constexpr int kParts = kTile ? kVectors : 0;
   static constexpr int kRegister = Vec<float>::kLanes * int(sizeof(float));
+  int rounds;  // rows of C
   const char* at;
   int64_t advance;
   const char* c;
   int64_t ldc;  // bytes
 
-  MLPEAK_INLINE void round(int r) {
-    if (r > 0) c += ldc;
-  }
   MLPEAK_INLINE void part(int v) const {
     if (v == 0) __builtin_prefetch(c, 1);
     __builtin_prefetch(c + v * kRegister + kRegister - 1, 1);  // C need not begin with a line
   }
+  MLPEAK_INLINE void next() { c += ldc; }
   MLPEAK_INLINE void step() {
     __builtin_prefetch(at);
     at += advance;
   }
 };
+
+/// Addresses computed from x before are computed again after this: kept, those of all registers of
+/// a tile would take more registers than there are.
+template <class X>
+MLPEAK_INLINE void forget(X& x) {
+  asm("" : "+r"(x));
+}
 
 /// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
 /// B's register v at step p is b[p * ldb + v * lanes]; registers from kVectors on are those of the
@@ -145,15 +148,16 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
                              bool first_block, const TileEnd<T>* end, Meanwhile meanwhile) {
   constexpr int kWidth = Vec<T>::kLanes;
   Vec<T> sum[rows][vectors];
+  const T* before = c;
 #pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
+  for (int i = 0; i < rows; ++i, before += ldc)
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) {
       if (first_block)
         sum[i][v] = set1(T(0));
       else
-        sum[i][v] = full || v + 1 < vectors ? load(c + i * ldc + v * kWidth)
-                                            : load(c + i * ldc + v * kWidth, last);
+        sum[i][v] =
+            full || v + 1 < vectors ? load(before + v * kWidth) : load(before + v * kWidth, last);
     }
   const auto step = [&]() MLPEAK_LAMBDA_INLINE {
     Vec<E> line[vectors];
@@ -175,16 +179,16 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
 #pragma GCC unroll kUnrolled
     for (; p < until; ++p) step();
   };
-  if constexpr (Meanwhile::kRounds > 0) {
-    constexpr int64_t kTimes = Meanwhile::kRounds * Meanwhile::kParts;
+  if constexpr (Meanwhile::kParts > 0) {
+    constexpr int64_t kTimes = kRows * Meanwhile::kParts;
     const int64_t steps = k > kTimes ? k / kTimes : 1;
-    for (int r = 0; r < Meanwhile::kRounds; ++r) {
-      meanwhile.round(r);
+    for (int r = 0; r < meanwhile.rounds; ++r) {
 #pragma GCC unroll 4
       for (int part = 0; part < Meanwhile::kParts; ++part) {
         steps_to(smaller(k, p + steps));
         meanwhile.part(part);
       }
+      meanwhile.next();
     }
   }
   steps_to(k);
@@ -213,14 +217,16 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
         sum[i][v] = select(lt(set1(T(0)), y), sum[i][v], set1(T(0)));
       }
   }
+  forget(c);
+  forget(ldc);
 #pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
+  for (int i = 0; i < rows; ++i, c += ldc)
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) {
       if (full || v + 1 < vectors)
-        store(c + i * ldc + v * kWidth, sum[i][v]);
+        store(c + v * kWidth, sum[i][v]);
       else
-        store(c + i * ldc + v * kWidth, sum[i][v], last);
+        store(c + v * kWidth, sum[i][v], last);
     }
 }
 

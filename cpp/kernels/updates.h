@@ -73,11 +73,12 @@ struct SgdMomentum {
   }
 };
 
-/// Whether Adam leaves p and the gradient as they are, and beta1 is as usual: then it saves three
-/// multiplications by 1, 0 and 1, and a choice.
+/// Whether Adam leaves p and the gradient as they are, and both beta are as usual: then it saves
+/// four multiplications and two choices.
 template <class T>
 MLPEAK_INLINE bool is_plain(const AdamScalars<T>& s) {
-  return s.sign == T(1) && s.weight_decay == T(0) && s.shrink == T(1) && !s.from_gradient;
+  return s.sign == T(1) && s.weight_decay == T(0) && s.shrink == T(1) && !s.from_gradient &&
+         !s.from_square;
 }
 
 /// Adam and AdamW; states: exp_avg, exp_avg_sq and, for AMSGrad, max_exp_avg_sq.
@@ -85,19 +86,18 @@ template <class T, bool kAmsgrad = false, bool kPlain = false>
 struct Adam {
   static constexpr int kStates = kAmsgrad ? 3 : 2;
   Gradient<T> gradient;
-  Vec<T> weight, beta2, one_minus_beta2, step_size, root_correction, eps, shrink;
-  Mask<T> from_gradient;
+  Vec<T> weight, square_weight, step_size, eps, shrink;
+  Mask<T> from_gradient, from_square;
 
   explicit MLPEAK_INLINE Adam(const AdamScalars<T>& s)
       : gradient(s),
         weight(set1(s.weight)),
-        beta2(set1(s.beta2)),
-        one_minus_beta2(set1(s.one_minus_beta2)),
+        square_weight(set1(s.square_weight)),
         step_size(set1(s.step_size)),
-        root_correction(set1(s.root_correction)),
         eps(set1(s.eps)),
         shrink(set1(s.shrink)),
-        from_gradient(first_n<T>(s.from_gradient ? Vec<T>::kLanes : 0)) {}
+        from_gradient(first_n<T>(s.from_gradient ? Vec<T>::kLanes : 0)),
+        from_square(first_n<T>(s.from_square ? Vec<T>::kLanes : 0)) {}
 
   MLPEAK_INLINE Vec<T> operator()(Vec<T> p, Vec<T> g, Vec<T>* state) const {
     if constexpr (!kPlain) {
@@ -106,7 +106,8 @@ struct Adam {
     }
     const Vec<T> base = kPlain ? state[0] : select(from_gradient, g, state[0]);
     const Vec<T> m = fma(weight, g - state[0], base);
-    Vec<T> v = decayed(beta2, state[1], one_minus_beta2 * g, g);
+    const Vec<T> square = kPlain ? state[1] : select(from_square, g * g, state[1]);
+    Vec<T> v = fnma(square_weight, fnma(g, g, state[1]), square);  // of exp_avg_sq - g^2
     state[0] = m;
     state[1] = v;
     if constexpr (kAmsgrad) {
@@ -114,7 +115,7 @@ struct Adam {
       state[2] = v;
     }
     // m is no dividend: that of a dead unit decays to subnormal numbers, which are slow to divide
-    return fnma(m, step_size / fma(sqrt(v), root_correction, eps), p);
+    return fnma(m, step_size / (sqrt(v) + eps), p);
   }
 };
 

@@ -155,7 +155,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         own.at = (o0 + i) * w.in + j;
         own.sums = c;
         if (copies_rows) own.copies = CopiedRows<T>(packed, o0 + i, height);
-        const bool full = vectors == kVectors && alone && height >= kRows - 1;
+        const bool full = width == kPanel && alone && height >= kRows - 1;
         UpdatingTile<E> run = nullptr;
         if (full && waiting.rows) run = updating.adam[height == kRows];
         if (waiting.rows && !run) updating.alone(w, waiting);

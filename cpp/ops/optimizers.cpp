@@ -55,12 +55,11 @@ AdamScalars<T> adam_scalars(const AdamOptions& o) {
   // The smaller factor goes to the difference, so that its rounding stays small.
   s.from_gradient = o.beta1 < 0.5;
   s.weight = T(s.from_gradient ? -o.beta1 : 1 - o.beta1);
-  s.beta2 = T(o.beta2);
-  s.one_minus_beta2 = T(1 - o.beta2);
-  s.step_size = T(o.lr / (1 - power(o.beta1, o.step)));
-  const double correction = 1 / std::sqrt(1 - power(o.beta2, o.step));
-  s.root_correction = T(correction);
-  s.eps = T(o.uncorrected_eps ? o.eps * correction : o.eps);
+  s.from_square = o.beta2 < 0.5;
+  s.square_weight = T(s.from_square ? -o.beta2 : 1 - o.beta2);
+  const double correction = std::sqrt(1 - power(o.beta2, o.step));
+  s.step_size = T(o.lr * correction / (1 - power(o.beta1, o.step)));
+  s.eps = T(o.uncorrected_eps ? o.eps : o.eps * correction);
   s.weight_decay = T(o.decoupled ? 0 : o.weight_decay);
   s.shrink = T(o.decoupled ? 1 - o.lr * o.weight_decay : 1);
   s.sign = T(sign(o.maximize));

@@ -24,12 +24,12 @@ template <class T>
 struct AdamScalars {
   T weight;            // of g - exp_avg: 1 - beta1 where that is added to exp_avg,
   bool from_gradient;  // -beta1 where it is added to g, which is exact for beta1 = 0
-  T beta2, one_minus_beta2;
-  T step_size;        // lr / (1 - beta1^t)
-  T root_correction;  // 1 / sqrt(1 - beta2^t)
-  T eps;
-  T weight_decay;  // added to the gradient: 0 if decoupled
-  T shrink;        // 1 - lr * weight_decay if decoupled, else 1
+  T square_weight;     // the same of g^2 - exp_avg_sq, with beta2,
+  bool from_square;    // which is added to exp_avg_sq or to g^2
+  T step_size;         // lr sqrt(1 - beta2^t) / (1 - beta1^t): sqrt(v) is not corrected, but this
+  T eps;               // and eps, which has that factor too
+  T weight_decay;      // added to the gradient: 0 if decoupled
+  T shrink;            // 1 - lr * weight_decay if decoupled, else 1
   T sign;
 };
 
