@@ -51,6 +51,21 @@ def test_matmul_matches_reference(
             assert np.all(error <= chain_bound(left, right)), (m, n, k)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_rows_of_any_number_of_blocks_are_as_each_alone(
+    tier: str, dtype: Any, transpose_b: bool
+) -> None:
+    """One row at a time packs nothing; many are one block of A or several, B packed meanwhile."""
+    rng = np.random.default_rng(2)
+    for m, n, k in [(130, 200, 19), (256, 129, 530), (257, 130, 513), (600, 70, 40), (64, 300, 16)]:
+        a, b = matrices(rng, dtype, (m, k), (n, k) if transpose_b else (k, n))
+        got = kernels.matmul(a, b, transpose_b=transpose_b)
+        for i in range(0, m, 37):
+            alone = kernels.matmul(a[i : i + 1], b, transpose_b=transpose_b)
+            assert got[i].tobytes() == alone.tobytes(), (m, n, k, i)
+
+
 def test_product_is_one_chain_of_fused_multiply_adds() -> None:
     """The definition itself, element by element: fp32 operands, so a double holds each product."""
     rng = np.random.default_rng(1)

@@ -107,6 +107,11 @@ void update(PyProgram& program, int stage, int gradient, int group, int paramete
   });
 }
 void pack(PyProgram& program, int stage, int weight) {
+  const bool has_copies = program.visit([&](auto& p) {
+    p.weight(weight)->set_updated();
+    return p.weight(weight)->has_copies();
+  });
+  if (!has_copies) return;
   program.add<PackInstruction>(stage, [&](auto& i, auto& p) { i.weight = p.weight(weight); });
 }
 void batch_number(PyProgram& program, int out, double scale, int power, double divisor) {

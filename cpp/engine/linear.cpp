@@ -32,12 +32,7 @@ std::string shape(int64_t out, int64_t in, Precision precision) {
 template <class T>
 Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backward,
                   Precision precision)
-    : value(value),
-      out(out),
-      in(in),
-      precision(precision),
-      has_forward_(forward),
-      has_backward_(backward) {
+    : value(value), out(out), in(in), precision(precision) {
   const auto& gemm = kernels<T>().products(precision);
   if (forward) forward_ = AlignedMemory(size_t(gemm.packed_size(out, in)) * sizeof(T));
   if (backward) backward_ = AlignedMemory(size_t(gemm.packed_size(in, out)) * sizeof(T));
@@ -45,33 +40,19 @@ Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backwar
 
 template <class T>
 void Weight<T>::set_updated() {
-  updated_ = true;
-  if (!kernels<T>().gradients(precision).by_row_blocks) return;
-  has_forward_ = has_backward_ = false;
+  if (kernels<T>().gradients(precision).renews_copies) return;
   forward_ = AlignedMemory();
   backward_ = AlignedMemory();
 }
 
 template <class T>
 void Weight<T>::pack_forward(const T* weight) {
-  forward_is_current_ = has_forward_ && !reads_rows_;
-  if (forward_is_current_)
-    kernels<T>().products(precision).pack(out, in, {weight, 1, in}, forward());
+  if (forward()) kernels<T>().products(precision).pack(out, in, {weight, 1, in}, forward());
 }
 
 template <class T>
 void Weight<T>::pack_backward(const T* weight) {
-  if (has_backward_) kernels<T>().products(precision).pack(in, out, {weight, in, 1}, backward());
-}
-
-template <class T>
-void Weight<T>::choose_forward(int64_t batch, const T* weight) {
-  // From memory, a copy in the order in which it is read comes faster.
-  const bool is_large = out * in * int64_t(sizeof(T)) > 4 * 1024 * 1024;
-  reads_rows_ = updated_ && has_forward_ && !is_large &&
-                kernels<T>().products(precision).has_few_rows(batch, out, in);
-  if (reads_rows_) forward_is_current_ = false;
-  if (has_forward_ && !reads_rows_ && !forward_is_current_) pack_forward(weight);
+  if (backward()) kernels<T>().products(precision).pack(in, out, {weight, in, 1}, backward());
 }
 
 template <class T>

@@ -19,8 +19,7 @@ struct ActivationCall {
   double params[2] = {0, 0};
 };
 
-/// A weight (out, in) and its packed copies, if any, which the program keeps up to date, but for a
-/// forward copy that its steps do not read.
+/// A weight (out, in) and its packed copies, if any, which the program keeps up to date.
 template <class T>
 class Weight {
  public:
@@ -32,22 +31,17 @@ class Weight {
   void pack_backward(const T* weight);
   /// The program updates the weight in each step, and renews its copies with it, or keeps none.
   void set_updated();
-  /// Chooses for the steps to come, of `batch` samples, whether forward products read the weight
-  /// as it is or its forward copy, which is then made if it was not kept.
-  void choose_forward(int64_t batch, const T* weight);
 
   const int value;
   const int64_t out, in;
   const Precision precision;  // of the layer's three products
   /// Null if forward products read the weight as it is.
-  T* forward() const { return reads_rows_ ? nullptr : static_cast<T*>(forward_.data()); }
+  T* forward() const { return static_cast<T*>(forward_.data()); }
   /// Null if the gradient of the input reads the weight as it is.
   T* backward() const { return static_cast<T*>(backward_.data()); }
-  bool has_backward() const { return has_backward_; }
+  bool has_copies() const { return forward() || backward(); }
 
  private:
-  bool has_forward_, has_backward_;
-  bool updated_ = false, reads_rows_ = false, forward_is_current_ = false;
   AlignedMemory forward_, backward_;
 };
 

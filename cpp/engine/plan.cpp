@@ -1,24 +1,20 @@
 #include "engine/plan.h"
 
-#include "mlpeak/tier.h"
-
 namespace mlpeak {
 namespace engine {
 
 template <class T>
 bool Plan<T>::lay_out(const std::vector<Stage<T>>& stages, int64_t new_batch, int new_threads,
-                      int64_t sample_bytes, int64_t weight_bytes) {
+                      int64_t sample_bytes, int64_t weight_bytes, bool packs) {
   if (batch == new_batch && threads == new_threads) return false;
   batch = -1;     // until all memory is there
   alignment = 4;  // Philox draws four numbers at a time
   for (const Stage<T>& stage : stages)
     for (const auto& i : stage.rows) alignment = std::max(alignment, i->alignment());
-  // A block's values stay in L2, but each weight is read once a block: not too few rows, and more
-  // where weights come from L3 or memory, or are packed, and still more where both.
+  // A block's values stay in L2, but each weight is read once a block: not too few rows, more where
+  // weights come from L3 or memory, and still more where products pack them.
   constexpr int64_t kBlockBytes = 256 * 1024, kLargeWeights = 4 * 1024 * 1024;
-  const bool are_large = weight_bytes > kLargeWeights,
-             are_packed = kernels<T>().weights.by_row_blocks;
-  const int64_t least = 64 << (int(are_large) + int(are_packed));
+  const int64_t least = packs ? 256 : weight_bytes > kLargeWeights ? 128 : 64;
   const int64_t rows = std::max(least, kBlockBytes / std::max<int64_t>(sample_bytes, 1));
   block = (rows + alignment - 1) / alignment * alignment;
   units.assign(stages.size(), {});

@@ -37,9 +37,10 @@ struct Plan {
   std::vector<T> early;
 
   /// Lays out `batch` samples for `threads` threads. A sample's row values have `sample_bytes`
-  /// bytes, the weights `weight_bytes`. Returns false if that is how the plan was already.
+  /// bytes, the weights `weight_bytes`; `packs` if products pack them. Returns false if that is how
+  /// the plan was already.
   bool lay_out(const std::vector<Stage<T>>& stages, int64_t batch, int threads,
-               int64_t sample_bytes, int64_t weight_bytes);
+               int64_t sample_bytes, int64_t weight_bytes, bool packs);
 
   /// The rows of a thread.
   RowRange rows_of(int thread) const {

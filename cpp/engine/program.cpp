@@ -195,8 +195,12 @@ bool Program<T>::make_plan(Plan& plan, int64_t batch, int threads) const {
   int64_t sample_bytes = 0, weight_bytes = 0;
   for (const Value& v : values_)
     if (v.rows) sample_bytes += v.ld * int64_t(sizeof(T));
-  for (const auto& w : weights_) weight_bytes += w->out * w->in * int64_t(sizeof(T));
-  return plan.lay_out(stages_, batch, threads, sample_bytes, weight_bytes);
+  bool packs = false;
+  for (const auto& w : weights_) {
+    weight_bytes += w->out * w->in * int64_t(sizeof(T));
+    packs |= w->value >= 0 && !w->has_copies();
+  }
+  return plan.lay_out(stages_, batch, threads, sample_bytes, weight_bytes, packs);
 }
 
 template <class T>

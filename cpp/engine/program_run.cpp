@@ -271,8 +271,6 @@ int64_t Program<T>::run(const Run& run) {
     else
       pointers_[size_t(g.value)] = const_cast<T*>(static_cast<const T*>(g.source.data));
   }
-  for (const auto& w : weights_)
-    if (w->value >= 0) w->choose_forward(batch, pointers_[size_t(w->value)]);
   // A run may change between a team and one thread after any step, without allocating.
   for (const int count : {worth, 1}) {
     Plan* const plans = count > 1 ? plans_ : alone_;

@@ -2,8 +2,8 @@
 // what follows them.
 #pragma once
 
+#include "kernels/packing.h"
 #include "kernels/register.h"
-#include "kernels/tiles.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {

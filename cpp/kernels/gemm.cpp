@@ -11,6 +11,7 @@
 // order, which other users of the outer caches disturb least.
 #include "mlpeak/kernels/gemm.h"
 
+#include "kernels/pack_ahead.h"
 #include "kernels/register.h"
 #include "kernels/transposed.h"
 
@@ -33,7 +34,7 @@ int64_t rows_read_again(int64_t k) {
 /// No smaller for more rows: a thread's share of C has fewer than the workspace was made for.
 template <class E>
 int64_t packed_a_size(int64_t m, int64_t k) {
-  const int64_t again = rows_read_again<E>(k), most = again > kBlockRows ? again : kBlockRows;
+  const int64_t again = rows_read_again<E>(k), most = again > kRowsAhead ? again : kRowsAhead;
   return round_up(smaller(m, most) * block_depth(steps_of<E>(k)) + kPackSlack, 16);
 }
 
@@ -82,17 +83,22 @@ struct BlockProduct {
   const Finish<T>* finish;  // null but for the last block of k
 
   bool is_whole(int64_t j) const { return j + kPanel <= columns; }
+  const E* at(int64_t j) const {
+    const Block<E>& b = is_whole(j) ? whole : rest;
+    return b.data + j * b.step;
+  }
 
   /// Strip s, which begins at row i, times the `width` columns from j on.
-  void tile(int64_t s, int64_t i, int64_t j, int64_t width) const {
+  void tile(int64_t s, int64_t i, int64_t j, int64_t width) const { tile(s, i, j, width, at(j)); }
+  void tile(int64_t s, int64_t i, int64_t j, int64_t width, const E* panel) const {
     const Block<E>& b = is_whole(j) ? whole : rest;
     const int rows = strips.rows(s), vectors = int((width + kLanes - 1) / kLanes);
     const bool full = width == vectors * kLanes;
     const Mask<T> last = first_n<T>(width - (vectors - 1) * kLanes);
     const TileEnd<T> end = finish ? finish->tile(row + i, column + j) : TileEnd<T>{};
     const auto run = width > kPanel ? kTiles<E>.wide[rows] : kTiles<E>.of[full][rows][vectors];
-    run(k, a.at(i, k), a.row_stride(), a.step(rows), b.data + j * b.step, b.ld, kPanel * b.step,
-        c + i * ldc + j, ldc, last, first, finish ? &end : nullptr);
+    run(k, a.at(i, k), a.row_stride(), a.step(rows), panel, b.ld, kPanel * b.step, c + i * ldc + j,
+        ldc, last, first, finish ? &end : nullptr);
   }
 
   /// The same for a whole panel and a strip that is not short, which has time to fetch its part of
@@ -111,6 +117,44 @@ struct BlockProduct {
         c + i * ldc + j, ldc, first, finish ? &end : nullptr,
         {rows, coming + s * part, part / k, reinterpret_cast<const char*>(next),
          ldc * int64_t(sizeof(T))});
+  }
+
+  /// The same for a whole panel, whose strips each pack their part of the one that comes next.
+  template <bool kTransposes>
+  void packing(int64_t s, int64_t i, const E* panel, int64_t j, const Unpacked<E>& coming) const {
+    const int rows = strips.rows(s);
+    const int64_t all = PackAhead<E, kTransposes>::all(k);
+    const int64_t begin = all * s / strips.count, until = all * (s + 1) / strips.count;
+    if (rows < kRows - 1) {
+      PackAhead<E, kTransposes>(coming, begin, until).run();
+      return tile(s, i, j, kPanel, panel);
+    }
+    const TileEnd<T> end = finish ? finish->tile(row + i, column + j) : TileEnd<T>{};
+    const auto run = rows == kRows ? packing_tile<E, kRows, kTransposes>
+                                   : packing_tile<E, kRows - 1, kTransposes>;
+    run(k, a.at(i, k), a.row_stride(), a.step(rows), panel, kPanel, c + i * ldc + j, ldc, first,
+        finish ? &end : nullptr, coming, begin, until);
+  }
+
+  /// Packs b meanwhile, panel by panel to `panels`, where the first one is; `reused` if A has more
+  /// blocks for which all are to be kept, else they take turns in the place of two.
+  void packing_panels(MatrixView<E> b, E* panels, bool reused) const {
+    const auto place = [&](int64_t j) { return panels + (reused ? j : j % (2 * kPanel)) * k; };
+    for (int64_t j = 0; j < columns; j += kPanel) {
+      const int64_t next = j + kPanel, left = smaller(kPanel, columns - next);
+      const Unpacked<E> coming = {b.data + next * b.col, b.row, b.col, k, place(next)};
+      const bool meanwhile = left == kPanel && k >= PackAhead<E, true>::kLeast;
+      if (left > 0 && !meanwhile)
+        pack_panels(k, left, coming.data, coming.row, coming.col, coming.out);
+      for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s) {
+        if (!meanwhile)
+          tile(s, i, j, smaller(kPanel, columns - j), place(j));
+        else if (b.col == 1)
+          packing<false>(s, i, place(j), j, coming);
+        else
+          packing<true>(s, i, place(j), j, coming);
+      }
+    }
   }
 
   void strip_by_strip() const {
@@ -141,7 +185,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
                   T* workspace) {
   constexpr int64_t kPanel = kColumns<E>;
   const Finish<T> finish(epilogue);
-  const bool by_rows = b && b->row == 1 && b->col != 1 && has_few_rows<E>(m, n, k);
+  const bool by_rows = b && reads_b_as_it_is<E>(m, n, k, *b);
   if (is_narrow<E>(m, n) || by_rows)
     return multiply_transposed<E>(m, n, k, a, b, packed, c, ldc, finish, workspace);
 
@@ -155,8 +199,13 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   // fall on few sets of the caches. A panel of B is read once for each strip of A.
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
-  const bool pack_b = b && (b->col != 1 || m > 2 * kRows || kDepth<E> > 1);
+  // A narrow B whose rows are adjacent is as good as packed.
+  const bool in_lines = b && b->col == 1 && kDepth<E> == 1;
+  const bool pack_b = b && !(in_lines && (m <= 2 * kRows || b->row <= 2 * kPanel));
   const bool narrow = pack_b && m <= rows_read_again<E>(k);
+  // Where registers are many, tiles have time to pack the next panel.
+  const bool ahead =
+      pack_b && !kFewRegisters && kDepth<E> == 1 && m > 2 * kRows && (b->col == 1 || b->row == 1);
   const int64_t columns =
       narrow ? smaller(kBlockColumns, round_up(kNarrowBlock / int64_t(sizeof(E)) / depth, kPanel))
              : kBlockColumns;
@@ -165,7 +214,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool fetch_b = (packed || pack_b) && block_b * int64_t(sizeof(E)) > kLevel2;
   // So does a C beyond L2 that is reloaded for each block of k.
   const bool fetch_c = steps > depth && m * n * int64_t(sizeof(T)) > kLevel2;
-  const int64_t blocks = (m + kBlockRows - 1) / kBlockRows;
+  const int64_t blocks = ahead && m <= kRowsAhead ? 1 : (m + kBlockRows - 1) / kBlockRows;
   const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
 
   for (int64_t left = 0; left < n; left += kBlockColumns) {
@@ -180,6 +229,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
         const int64_t edge = nc / kPanel * kPanel;  // where an incomplete panel begins
         Block<E> whole{packed_b, kc, kPanel};
         Block<E> rest = whole;
+        MatrixView<E> unpacked = {};
         if (packed) {
           whole.data = reinterpret_cast<const E*>(packed->data) +
                        pc * round_up(packed->columns, kPanel) + (packed->first + jc) * kc;
@@ -189,7 +239,9 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
           const T* corner = b->data + first_k * b->row + jc * b->col;
           const auto block = operand(MatrixView<T>{corner, b->col, b->row}, nc, count_k, rounded);
           if (pack_b) {
-            pack_panels(kc, nc, block.data, block.col, block.row, packed_b);
+            pack_panels(kc, ahead ? smaller(nc, kPanel) : nc, block.data, block.col, block.row,
+                        packed_b);
+            unpacked = {block.data, block.col, block.row};
           } else {
             whole = {block.data, 1, block.col};
             if (edge < nc)
@@ -223,7 +275,9 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
                                         jc,
                                         pc == 0,
                                         finish.in_tile && last_block ? &finish : nullptr};
-          if (narrow)
+          if (ahead && ic == 0)
+            product.packing_panels(unpacked, packed_b, height < m);
+          else if (narrow)
             product.strip_by_strip();
           else
             product.panel_by_panel(m <= kWideRows, fetch_b, fetch_c);
@@ -273,15 +327,8 @@ void pack(int64_t n, int64_t k, MatrixView<T> b, T* out) {
 
 template <class E, class T = Sum<E>>
 GemmKernels<T> gemm_kernels() {
-  return {multiply<E>,
-          multiply_packed<E>,
-          workspace_size<E>,
-          has_few_rows<E>,
-          pack<E>,
-          packed_size<E>,
-          kRows,
-          kColumns<E>,
-          kMaxDepth * kDepth<E>};
+  return {multiply<E>, multiply_packed<E>, workspace_size<E>,    pack<E>, packed_size<E>,
+          kRows,       kColumns<E>,        kMaxDepth * kDepth<E>};
 }
 
 }  // namespace

@@ -100,7 +100,7 @@ class RowBlocks {
           const T* const a = strips_ + i * kc;
           T* const c = sums + i * ld + j;
           if (fetches && height >= kRows - 1 && vectors == kVectors) {
-            const Strip<T> own{height, left, (o + i) * w_.in + j0 + j, c, {}};
+            const Strip<T> own{height, left, (o + i) * w_.in + j0 + j, c};
             const auto run =
                 height == kRows ? sum_and_fetch<T, kRows> : sum_and_fetch<T, kRows - 1>;
             run(kc, a, height, panel, kPanel, c, ld, first, w_, own);

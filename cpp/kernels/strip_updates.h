@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/each_register.h"
-#include "kernels/packed_weight.h"
+#include "kernels/packing.h"
 #include "kernels/register.h"
 #include "kernels/updates.h"
 
@@ -24,7 +24,6 @@ struct Strip {
   int64_t width;
   int64_t at;     // its first element's place in the weight and the states
   const T* sums;  // rows kColumns apart
-  CopiedRows<T> copies;
 };
 
 template <class T>
@@ -41,31 +40,22 @@ void update_strip(const WeightGradient<T>& w, const Strip<T>& s) {
   T* const states[] = {state_at(w, 0, s.at), state_at(w, 1, s.at), state_at(w, 2, s.at)};
   kernel_table().of(T()).optimizers.update(*w.update, s.rows, s.width, w.in, w.weight + s.at,
                                            s.sums, kColumns<T>, states);
-  T* copy = s.copies.first;
-  for (int r = 0; copy && r < s.rows; ++r) {
-    if (r > 0) copy = s.copies.next(copy, r);
-    copy_row(w.weight + s.at + r * w.in, s.width, copy);
-  }
 }
 
 /// Brings what the update of a strip kVectors registers wide will touch into the cache, between the
-/// steps of the tile that sums it: the weight, kStates states and the packed copy. What there is
-/// not is the weight once more, which costs less than to ask.
+/// steps of the tile that sums it: the weight and kStates states. A state that there is not is the
+/// weight once more, which costs less than to ask.
 template <class T, int kStates>
 struct StripFetch {
   static constexpr int kLine = 64 / int(sizeof(T));
   static constexpr int kParts = (kColumns<T> + kLine - 1) / kLine;
-  int rounds, row = 0;
+  int rounds;
   int64_t ld;
   const T *weight, *states[kStates];
-  CopiedRows<T> copies;
-  T* copy;
 
   StripFetch(const WeightGradient<T>& w, const Strip<T>& strip)
-      : rounds(strip.rows), ld(w.in), weight(w.weight + strip.at), copies(strip.copies) {
+      : rounds(strip.rows), ld(w.in), weight(w.weight + strip.at) {
     for (int i = 0; i < kStates; ++i) states[i] = w.states[i] ? w.states[i] + strip.at : weight;
-    if (!copies.first || copies_past(w)) copies = CopiedRows<T>(w.weight + strip.at, ld);
-    copy = copies.first;
   }
 
   MLPEAK_INLINE void step() {}
@@ -77,14 +67,12 @@ struct StripFetch {
   MLPEAK_INLINE void next() {
     weight += ld;
     for (const T*& state : states) state += ld;
-    copy = copies.next(copy, ++row);
   }
 
  private:
   MLPEAK_INLINE void fetch(int i) const {
     __builtin_prefetch(weight + i, 1);
     for (const T* state : states) __builtin_prefetch(state + i, 1);
-    __builtin_prefetch(copy + i, 1);
   }
 };
 
@@ -99,28 +87,20 @@ MLPEAK_INLINE void sum_and_fetch(int64_t k, const E* a, int64_t a_col, const E* 
 }
 
 /// Adam's update of a strip, row by row, a register at a time.
-template <class T, bool kPlain, bool kCopies>
+template <class T, bool kPlain>
 struct AdamRows {
   const Adam<T, false, kPlain> adam;
-  int rounds, row = 0;
   int64_t ld;
-  bool past;
   const T* sums;
   T *weight, *exp_avg, *exp_avg_sq;
-  CopiedRows<T> copies;
-  T* copy;
 
   AdamRows(const WeightGradient<T>& w, const Strip<T>& strip)
       : adam(w.update->adam),
-        rounds(strip.rows),
         ld(w.in),
-        past(copies_past(w)),
         sums(strip.sums),
         weight(w.weight + strip.at),
         exp_avg(w.states[0] + strip.at),
-        exp_avg_sq(w.states[1] + strip.at),
-        copies(strip.copies),
-        copy(copies.first) {}
+        exp_avg_sq(w.states[1] + strip.at) {}
 
   template <class... M>
   MLPEAK_INLINE void update(int64_t i, M... mask) const {
@@ -129,25 +109,19 @@ struct AdamRows {
     store(weight + i, p, mask...);
     store(exp_avg + i, state[0], mask...);
     store(exp_avg_sq + i, state[1], mask...);
-    if (!kCopies) return;
-    if constexpr (sizeof...(mask) == 0)
-      past ? stream(copy + i, p) : store(copy + i, p);
-    else
-      store(copy + i, p, mask...);
   }
   MLPEAK_INLINE void next() {
     sums += kColumns<T>;
     weight += ld;
     exp_avg += ld;
     exp_avg_sq += ld;
-    if (kCopies) copy = copies.next(copy, ++row);
   }
 };
 
 /// Adam's update of a strip after its tile.
-template <class T, bool kPlain, bool kCopies>
+template <class T, bool kPlain>
 void adam_strip(const WeightGradient<T>& w, const Strip<T>& strip) {
-  AdamRows<T, kPlain, kCopies> rows(w, strip);
+  AdamRows<T, kPlain> rows(w, strip);
   for (int r = 0; r < strip.rows; ++r, rows.next())
     each_register<T>(strip.width, [&](int64_t i, auto... mask)
                                       MLPEAK_LAMBDA_INLINE { rows.update(i, mask...); });
@@ -155,10 +129,10 @@ void adam_strip(const WeightGradient<T>& w, const Strip<T>& strip) {
 
 /// The update of a strip of whole panel width between a tile's steps, and the fetch for the next
 /// strip's, which has no more rows.
-template <class T, bool kPlain, bool kCopies>
+template <class T, bool kPlain>
 struct UpdateAndFetch {
   static constexpr int kParts = kVectors;
-  AdamRows<T, kPlain, kCopies> update;
+  AdamRows<T, kPlain> update;
   StripFetch<T, 2> fetch;
   int rounds;
 
@@ -189,13 +163,13 @@ void tile_and_fetch(int64_t k, const E* a, int64_t a_col, const E* b, int64_t ld
   sum_and_fetch<E, rows>(k, a, a_col, b, ldb, c, kColumns<T>, true, w, own);
 }
 
-template <class E, int rows, bool kPlain, bool kCopies, class T = Sum<E>>
+template <class E, int rows, bool kPlain, class T = Sum<E>>
 void tile_and_adam(int64_t k, const E* a, int64_t a_col, const E* b, int64_t ldb, T* c,
                    const WeightGradient<T>& w, const Strip<T>& waiting, const Strip<T>& own) {
   const TileEnd<T>* const no_end = nullptr;
   tile_with<E, rows, kVectors, true>(k, a, 1, a_col, b, ldb, 0, c, kColumns<T>,
                                      first_n<T>(Vec<T>::kLanes), true, no_end,
-                                     UpdateAndFetch<T, kPlain, kCopies>(w, waiting, own));
+                                     UpdateAndFetch<T, kPlain>(w, waiting, own));
 }
 
 /// How the strips of a gradient are updated. Tiles of kRows - 1 and of kRows rows that also fetch,
@@ -205,28 +179,24 @@ struct Updating {
   void (*alone)(const WeightGradient<T>& w, const Strip<T>& strip) = update_strip<T>;
   UpdatingTile<E> fetch[2] = {}, adam[2] = {};
 
-  Updating(const WeightGradient<T>& w, bool copies) {
+  explicit Updating(const WeightGradient<T>& w) {
     if (!w.update) return;
-    // all that the update of a weight with Adam touches
-    const int64_t touched = 5 * w.out * w.in * int64_t(sizeof(T));
-    if (!kFewRegisters || touched > kLevel2 / 2) {
+    // On few registers a tile has no time to spare; nor need it fetch what L2 holds ten times.
+    if (!kFewRegisters || w.out * w.in * int64_t(sizeof(T)) > kLevel2 / 10) {
       fetch[0] = tile_and_fetch<E, kRows - 1>;
       fetch[1] = tile_and_fetch<E, kRows>;
     }
     if (w.update->rule != Rule::adam) return;
-    if (is_plain(w.update->adam))
-      copies ? use<true, true>() : use<true, false>();
-    else
-      copies ? use<false, true>() : use<false, false>();
+    is_plain(w.update->adam) ? use<true>() : use<false>();
   }
 
  private:
-  template <bool kPlain, bool kCopies>
+  template <bool kPlain>
   void use() {
-    alone = adam_strip<T, kPlain, kCopies>;
+    alone = adam_strip<T, kPlain>;
     if (kFewRegisters) return;  // the update would push the tile's sums out of them
-    adam[0] = tile_and_adam<E, kRows - 1, kPlain, kCopies>;
-    adam[1] = tile_and_adam<E, kRows, kPlain, kCopies>;
+    adam[0] = tile_and_adam<E, kRows - 1, kPlain>;
+    adam[1] = tile_and_adam<E, kRows, kPlain>;
   }
 };
 

@@ -15,14 +15,26 @@ bool is_narrow(int64_t m, int64_t n) {
   return n <= kLanes * 5 / 8 && m >= kLanes;
 }
 
-/// With so few rows, to transpose A and C takes less time than to pack a B whose columns are
-/// adjacent along k (a weight in a forward product), which the strips read as it is: once for each
-/// panel, and from memory if it is large.
-template <class E>
-bool has_few_rows(int64_t m, int64_t n, int64_t k) {
-  constexpr int64_t kLarge = 8 * 1024 * 1024, kPanels = kFewRegisters ? 1 : 4;
-  if (n * k * int64_t(sizeof(E)) > kLarge && m > kPanels * kColumns<E>) return false;
-  return kDepth<E> == 1 && m >= Vec<E>::kLanes / 2 && 2 * m * (n + k) < n * k;
+/// With few rows, to transpose A and C takes less time than to pack B, a weight say, which the
+/// strips then read as it is: along k, or a few adjacent columns of each step, which should not be
+/// far apart. Strips go through B once for each panel, from memory if it is large.
+template <class E, class T = Sum<E>>
+bool reads_b_as_it_is(int64_t m, int64_t n, int64_t k, const MatrixView<T>& b) {
+  constexpr int64_t kLanes = Vec<E>::kLanes, kSmall = 2 * 1024 * 1024, kLarge = 8 * 1024 * 1024;
+  constexpr int64_t kPanels = kFewRegisters ? 1 : 4;
+  constexpr int64_t kMoved = 5;  // multiply-adds in the time of an element's move
+  const int64_t bytes = n * k * int64_t(sizeof(E));
+  if (kDepth<E> > 1 || m < kLanes / 2) return false;
+  if (b.row == 1 && b.col != 1) {
+    if (bytes > kLarge && m > kPanels * kColumns<E>) return false;
+  } else if (kFewRegisters || b.col != 1 || bytes > kSmall || m > kColumns<E>) {
+    return false;
+  }
+  // Lanes without work are the last panel's, of C's transpose or of C.
+  const int64_t idle = (round_up(m, kLanes) - m) * n * k;
+  const int64_t idle_packed = (round_up(n, kLanes) - n) * m * k;
+  const int64_t packed = (m > 2 * kRows ? 1 : 2) * n * k;  // not beside tiles where these are few
+  return idle + kMoved * 2 * m * (n + k) < idle_packed + kMoved * packed;
 }
 
 /// A panel of A, a strip of B (both also rounded, for pairs), and Cᵀ in whole squares.

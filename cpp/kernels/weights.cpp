@@ -8,14 +8,14 @@
 // small is then the business of kernels/row_blocks.h.
 #include "mlpeak/kernels/weights.h"
 
+#include "kernels/packed_weight.h"
 #include "kernels/row_blocks.h"
 
 namespace mlpeak {
 namespace MLPEAK_TIER {
 namespace {
 
-/// Whether a dW that is not small is computed by row blocks. Pairs keep packed copies: to round a
-/// weight for each product would cost more.
+/// Whether a dW that is not small is computed by row blocks.
 template <class E>
 constexpr bool kByRowBlocks = kFewRegisters && kDepth<E> == 1;
 
@@ -90,14 +90,7 @@ void few_inputs(const WeightGradient<T>& w, int64_t o0, int64_t o1, T* workspace
     T* const states[] = {state_at(w, 0, at), state_at(w, 1, at), state_at(w, 2, at)};
     kernel_table().of(T()).optimizers.update(*w.update, 1, count, count, w.weight + at, grad, count,
                                              states);
-    if (w.backward) {
-      PackedRows<T> packed(w.backward, w.in, w.out, 0);
-      for (int64_t r = 0; r < width; ++r)
-        copy_row(w.weight + at + r * w.in, w.in, packed.at(o + r));
-    }
-    if (w.forward) ForwardCopy<T>(w, o, 0, w.in).finish(o + width);
   }
-  if (w.update && copies_past(w)) finish_streams();
 }
 
 template <class E, class T = Sum<E>>
@@ -117,8 +110,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   E* const panel = reinterpret_cast<E*>(sums + (rows + 2 * kRows) * kPanel);  // depth x kPanel of X
   E* const rounded = panel + smaller(steps, kMaxDepth) * kPanel;
   const bool pack_x = kPairs || (w.x_ld * int64_t(sizeof(T)) > 512 && rows > 2 * kRows);
-  const bool copies_rows = w.update && w.backward && !kPairs;
-  const Updating<E> updating(w, copies_rows);
+  const Updating<E> updating(w);
   const Strips strips(rows);
   MatrixView<E> grad;  // the transpose of G[:, o0:o1]
   if constexpr (kPairs)
@@ -129,8 +121,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   for (int64_t j = j0; j < j1; j += kPanel) {
     const int64_t width = smaller(kPanel, j1 - j);
     const int vectors = int((width + kLanes - 1) / kLanes);
-    PackedRows<T> packed(w.backward, w.in, w.out, j);
-    ForwardCopy<E> transposed(w, o0, j, width);
+    Copies<E> copies(w, o0, j, width);
     Strip<T> both[2];  // the strip of the tile and the one before, which waits for its update
     int64_t pc = 0;
     do {  // once even for an empty batch
@@ -154,7 +145,6 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         own.width = width;
         own.at = (o0 + i) * w.in + j;
         own.sums = c;
-        if (copies_rows) own.copies = CopiedRows<T>(packed, o0 + i, height);
         const bool full = width == kPanel && alone && height >= kRows - 1;
         UpdatingTile<E> run = nullptr;
         if (full && waiting.rows) run = updating.adam[height == kRows];
@@ -167,7 +157,7 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
                                            first_n<T>(kLanes), pc == 0, nullptr);
         waiting.rows = 0;
         if (!last || !w.update) own.rows = 0;
-        if (last && w.update && w.forward) transposed.pack_to(o0 + i);
+        if (last && w.update) copies.pack_to(o0 + i);
         if (last && !w.update)
           for (int r = 0; r < height; ++r)
             copy_row(c + r * kPanel, width, w.gradient + (o0 + i + r) * w.in + j);
@@ -178,17 +168,14 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
     } while (pc < steps);
     for (const Strip<T>& waiting : both)
       if (waiting.rows) updating.alone(w, waiting);
-    if constexpr (kPairs) {
-      if (w.update && w.backward) pack_backward_pairs(w, o0, rows, j, width);
-    }
-    if (w.update && w.forward) transposed.finish(o1);
+    if (w.update) copies.finish(o1);
   }
-  if (w.update && copies_past(w)) finish_streams();
+  if (kPairs && w.update) finish_streams();
 }
 
 template <class E, class T = Sum<E>>
 WeightKernels<T> weight_kernels() {
-  return {gradient<E>, workspace_size<E>, kByRowBlocks<E>};
+  return {gradient<E>, workspace_size<E>, kByRowBlocks<E>, kDepth<E> > 1};
 }
 
 }  // namespace

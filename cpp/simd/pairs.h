@@ -66,6 +66,11 @@ MLPEAK_INLINE Vec<Pair> set1(Pair x) {
   return {from_bits(set1(int32_t(x.bits)))};
 }
 template <bool kPast = false>
+MLPEAK_INLINE void transpose_part(int part, const Pair* from, int64_t from_ld, Pair* to,
+                                  int64_t to_ld) {
+  transpose_part<kPast>(part, as_floats(from), from_ld, as_floats(to), to_ld);
+}
+template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const Pair* from, int64_t from_ld, Pair* to, int64_t to_ld) {
   transpose_block<kPast>(as_floats(from), from_ld, as_floats(to), to_ld);
 }

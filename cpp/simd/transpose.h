@@ -1,6 +1,6 @@
 // Transposing a block of kLanes x kLanes elements in registers, for packing a transposed operand:
 // it moves data and computes nothing, so tiers may differ in how. With kPast the results are stored
-// past the caches.
+// past the caches. A block may also be done in kTransposeParts parts, between other work.
 #pragma once
 
 #include "simd/vec.h"
@@ -40,57 +40,86 @@ MLPEAK_INLINE void transpose_8x8(const float* const row[8], __m256 column[8]) {
 
 #endif
 
+// transpose_block: to[p * to_ld + i] = from[i * from_ld + p] for i, p in [0, kLanes).
+// transpose_part: the same for some p, which `part` in [0, kTransposeParts) says.
+
 #if defined(MLPEAK_TIER_AVX512) || defined(MLPEAK_TIER_AVX512_BF16)
 
-/// to[p * to_ld + i] = from[i * from_ld + p] for i, p in [0, kLanes).
-template <bool kPast = false>
-MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
-  __m512 pairs[16];  // of rows, interleaved in 128-bit quarters
+template <class T>
+constexpr int kTransposeParts = Vec<T>::kLanes / 4;
+
+/// Rows 2i and 2i + 1, interleaved in 128-bit quarters: their lower halves in pairs[2i], their
+/// upper halves in pairs[2i + 1].
+MLPEAK_INLINE void interleave_rows(const float* from, int64_t from_ld, __m512 pairs[16]) {
   for (int i = 0; i < 16; i += 2) {
     const __m512 a = _mm512_loadu_ps(from + i * from_ld);
     const __m512 b = _mm512_loadu_ps(from + (i + 1) * from_ld);
     pairs[i] = _mm512_unpacklo_ps(a, b);
     pairs[i + 1] = _mm512_unpackhi_ps(a, b);
   }
-  for (int c = 0; c < 4; ++c) {  // quarter q of group[g] is column 4q + c of rows 4g to 4g + 3
-    __m512 group[4];
-    for (int g = 0; g < 4; ++g) {
-      const __m512d a = _mm512_castps_pd(pairs[4 * g + c / 2]);
-      const __m512d b = _mm512_castps_pd(pairs[4 * g + 2 + c / 2]);
-      group[g] = _mm512_castpd_ps(c % 2 ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b));
-    }
-    const __m512 even01 = _mm512_shuffle_f32x4(group[0], group[1], 0x88);
-    const __m512 odd01 = _mm512_shuffle_f32x4(group[0], group[1], 0xdd);
-    const __m512 even23 = _mm512_shuffle_f32x4(group[2], group[3], 0x88);
-    const __m512 odd23 = _mm512_shuffle_f32x4(group[2], group[3], 0xdd);
-    put<kPast>(to + c * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0x88)});
-    put<kPast>(to + (4 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0x88)});
-    put<kPast>(to + (8 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0xdd)});
-    put<kPast>(to + (12 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0xdd)});
+}
+
+/// Columns c, 4 + c, 8 + c and 12 + c of interleaved rows.
+template <bool kPast>
+MLPEAK_INLINE void put_columns(const __m512 pairs[16], int c, float* to, int64_t to_ld) {
+  __m512 group[4];  // quarter q of group[g] is column 4q + c of rows 4g to 4g + 3
+  for (int g = 0; g < 4; ++g) {
+    const __m512d a = _mm512_castps_pd(pairs[4 * g + c / 2]);
+    const __m512d b = _mm512_castps_pd(pairs[4 * g + 2 + c / 2]);
+    group[g] = _mm512_castpd_ps(c % 2 ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b));
   }
+  const __m512 even01 = _mm512_shuffle_f32x4(group[0], group[1], 0x88);
+  const __m512 odd01 = _mm512_shuffle_f32x4(group[0], group[1], 0xdd);
+  const __m512 even23 = _mm512_shuffle_f32x4(group[2], group[3], 0x88);
+  const __m512 odd23 = _mm512_shuffle_f32x4(group[2], group[3], 0xdd);
+  put<kPast>(to + c * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0x88)});
+  put<kPast>(to + (4 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0x88)});
+  put<kPast>(to + (8 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0xdd)});
+  put<kPast>(to + (12 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0xdd)});
+}
+
+template <bool kPast = false>
+MLPEAK_INLINE void transpose_part(int part, const float* from, int64_t from_ld, float* to,
+                                  int64_t to_ld) {
+  __m512 pairs[16];
+  interleave_rows(from, from_ld, pairs);
+  put_columns<kPast>(pairs, part, to, to_ld);
+}
+
+template <bool kPast = false>
+MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
+  __m512 pairs[16];
+  interleave_rows(from, from_ld, pairs);
+  for (int c = 0; c < 4; ++c) put_columns<kPast>(pairs, c, to, to_ld);
+}
+
+template <bool kPast = false>
+MLPEAK_INLINE void transpose_part(int c, const double* from, int64_t from_ld, double* to,
+                                  int64_t to_ld) {
+  __m512d group[4];  // quarter q of group[g] is column 2q + c of rows 2g, 2g + 1
+  for (int g = 0; g < 4; ++g) {
+    const __m512d a = _mm512_loadu_pd(from + 2 * g * from_ld);
+    const __m512d b = _mm512_loadu_pd(from + (2 * g + 1) * from_ld);
+    group[g] = c ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b);
+  }
+  const __m512d even01 = _mm512_shuffle_f64x2(group[0], group[1], 0x88);
+  const __m512d odd01 = _mm512_shuffle_f64x2(group[0], group[1], 0xdd);
+  const __m512d even23 = _mm512_shuffle_f64x2(group[2], group[3], 0x88);
+  const __m512d odd23 = _mm512_shuffle_f64x2(group[2], group[3], 0xdd);
+  put<kPast>(to + c * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0x88)});
+  put<kPast>(to + (2 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0x88)});
+  put<kPast>(to + (4 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0xdd)});
+  put<kPast>(to + (6 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0xdd)});
 }
 
 template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
-  for (int c = 0; c < 2; ++c) {  // quarter q of group[g] is column 2q + c of rows 2g, 2g + 1
-    __m512d group[4];
-    for (int g = 0; g < 4; ++g) {
-      const __m512d a = _mm512_loadu_pd(from + 2 * g * from_ld);
-      const __m512d b = _mm512_loadu_pd(from + (2 * g + 1) * from_ld);
-      group[g] = c ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b);
-    }
-    const __m512d even01 = _mm512_shuffle_f64x2(group[0], group[1], 0x88);
-    const __m512d odd01 = _mm512_shuffle_f64x2(group[0], group[1], 0xdd);
-    const __m512d even23 = _mm512_shuffle_f64x2(group[2], group[3], 0x88);
-    const __m512d odd23 = _mm512_shuffle_f64x2(group[2], group[3], 0xdd);
-    put<kPast>(to + c * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0x88)});
-    put<kPast>(to + (2 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0x88)});
-    put<kPast>(to + (4 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0xdd)});
-    put<kPast>(to + (6 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0xdd)});
-  }
+  for (int c = 0; c < 2; ++c) transpose_part<kPast>(c, from, from_ld, to, to_ld);
 }
 
-#elif defined(MLPEAK_TIER_AVX2)
+#else
+
+#if defined(MLPEAK_TIER_AVX2)
 
 template <bool kPast = false>
 MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
@@ -119,6 +148,16 @@ template <bool kPast = false, class T>
 MLPEAK_INLINE void transpose_block(const T* from, int64_t from_ld, T* to, int64_t to_ld) {
   for (int p = 0; p < Vec<T>::kLanes; ++p)
     for (int i = 0; i < Vec<T>::kLanes; ++i) to[p * to_ld + i] = from[i * from_ld + p];
+}
+
+#endif
+
+template <class T>
+constexpr int kTransposeParts = 1;
+
+template <bool kPast = false, class T>
+MLPEAK_INLINE void transpose_part(int, const T* from, int64_t from_ld, T* to, int64_t to_ld) {
+  transpose_block<kPast>(from, from_ld, to, to_ld);
 }
 
 #endif

@@ -49,9 +49,6 @@ struct GemmKernels {
   void (*multiply_packed)(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
                           int64_t ldc, const Epilogue<T>& epilogue, T* workspace);
   int64_t (*workspace_size)(int64_t m, int64_t n, int64_t k);
-  /// Whether multiply reads a B whose columns are adjacent along k, such as a weight in a forward
-  /// product, as it is: a packed copy, renewed for each product, would cost more than it saves.
-  bool (*has_few_rows)(int64_t m, int64_t n, int64_t k);
 
   /// Packs B (k, n) for multiply_packed into packed_size(n, k) elements, aligned to 64 bytes.
   void (*pack)(int64_t n, int64_t k, MatrixView<T> b, T* out);

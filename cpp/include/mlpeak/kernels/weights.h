@@ -21,8 +21,8 @@ struct WeightGradient {
   const Update<T>* update;
   T* weight;
   T* states[3];
-  // Packed copies for the products of the next step, aligned to 64 bytes, or null; always null with
-  // WeightKernels::by_row_blocks, which renews none.
+  // Packed copies for the products of the next step, aligned to 64 bytes, or null; always null
+  // where WeightKernels::renews_copies is false.
   T* forward;   // the weight's transpose: GemmKernels::pack(n = out, k = in)
   T* backward;  // the weight: GemmKernels::pack(n = in, k = out)
 };
@@ -37,9 +37,10 @@ struct WeightKernels {
                    T* workspace);
   int64_t (*workspace_size)(int64_t batch, int64_t out);
 
-  /// A part of dW packs what it reads and is best large; the products of the next step, too, pack
-  /// the weight. Elsewhere a part is best narrow, and packed copies are renewed.
+  /// A part of dW packs what it reads and is best large; elsewhere it is best narrow.
   bool by_row_blocks;
+  /// Packed copies are renewed with the weight; else the products of the next step pack it.
+  bool renews_copies;
 };
 
 }  // namespace mlpeak
