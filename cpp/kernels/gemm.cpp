@@ -136,10 +136,9 @@ struct BlockProduct {
         finish ? &end : nullptr, coming, begin, until);
   }
 
-  /// Packs b meanwhile, panel by panel to `panels`, where the first one is; `reused` if A has more
-  /// blocks for which all are to be kept, else they take turns in the place of two.
-  void packing_panels(MatrixView<E> b, E* panels, bool reused) const {
-    const auto place = [&](int64_t j) { return panels + (reused ? j : j % (2 * kPanel)) * k; };
+  /// Packs b's panels meanwhile, which take turns in two places; the first one is there.
+  void packing_panels(MatrixView<E> b, E* places) const {
+    const auto place = [&](int64_t j) { return places + j % (2 * kPanel) * k; };
     for (int64_t j = 0; j < columns; j += kPanel) {
       const int64_t next = j + kPanel, left = smaller(kPanel, columns - next);
       const Unpacked<E> coming = {b.data + next * b.col, b.row, b.col, k, place(next)};
@@ -203,9 +202,10 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool in_lines = b && b->col == 1 && kDepth<E> == 1;
   const bool pack_b = b && !(in_lines && (m <= 2 * kRows || b->row <= 2 * kPanel));
   const bool narrow = pack_b && m <= rows_read_again<E>(k);
-  // Where registers are many, tiles have time to pack the next panel.
-  const bool ahead =
-      pack_b && !kFewRegisters && kDepth<E> == 1 && m > 2 * kRows && (b->col == 1 || b->row == 1);
+  // Where registers are many, tiles have time to pack the next panel; more rows than one block of A
+  // had better find all panels packed.
+  const bool ahead = pack_b && !kFewRegisters && kDepth<E> == 1 && m > 2 * kRows &&
+                     m <= kRowsAhead && (b->col == 1 || b->row == 1);
   const int64_t columns =
       narrow ? smaller(kBlockColumns, round_up(kNarrowBlock / int64_t(sizeof(E)) / depth, kPanel))
              : kBlockColumns;
@@ -214,7 +214,7 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   const bool fetch_b = (packed || pack_b) && block_b * int64_t(sizeof(E)) > kLevel2;
   // So does a C beyond L2 that is reloaded for each block of k.
   const bool fetch_c = steps > depth && m * n * int64_t(sizeof(T)) > kLevel2;
-  const int64_t blocks = ahead && m <= kRowsAhead ? 1 : (m + kBlockRows - 1) / kBlockRows;
+  const int64_t blocks = ahead ? 1 : (m + kBlockRows - 1) / kBlockRows;
   const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
 
   for (int64_t left = 0; left < n; left += kBlockColumns) {
@@ -275,8 +275,8 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
                                         jc,
                                         pc == 0,
                                         finish.in_tile && last_block ? &finish : nullptr};
-          if (ahead && ic == 0)
-            product.packing_panels(unpacked, packed_b, height < m);
+          if (ahead)
+            product.packing_panels(unpacked, packed_b);
           else if (narrow)
             product.strip_by_strip();
           else

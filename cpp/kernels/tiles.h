@@ -129,13 +129,6 @@ struct Fetch {
   }
 };
 
-/// Addresses computed from x before are computed again after this: kept, those of all registers of
-/// a tile would take more registers than there are.
-template <class X>
-MLPEAK_INLINE void forget(X& x) {
-  asm("" : "+r"(x));
-}
-
 /// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
 /// B's register v at step p is b[p * ldb + v * lanes]; registers from kVectors on are those of the
 /// next panel, which begins `panel` elements further. Unless `full`, the last register of each row
@@ -216,8 +209,6 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
         sum[i][v] = select(lt(set1(T(0)), y), sum[i][v], set1(T(0)));
       }
   }
-  forget(c);
-  forget(ldc);
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i, c += ldc)
 #pragma GCC unroll 16
