@@ -198,9 +198,10 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   // fall on few sets of the caches. A panel of B is read once for each strip of A.
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
-  // A narrow B whose rows are adjacent is as good as packed.
+  // A B of adjacent rows that is narrow or small is as good as packed.
   const bool in_lines = b && b->col == 1 && kDepth<E> == 1;
-  const bool pack_b = b && !(in_lines && (m <= 2 * kRows || b->row <= 2 * kPanel));
+  const bool compact = in_lines && (b->row <= 2 * kPanel || k * n * int64_t(sizeof(T)) <= kLevel1);
+  const bool pack_b = b && !(in_lines && m <= 2 * kRows) && !compact;
   const bool narrow = pack_b && m <= rows_read_again<E>(k);
   // Where registers are many, tiles have time to pack the next panel; more rows than one block of A
   // had better find all panels packed.
@@ -212,8 +213,8 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   // Panels of a packed B beyond L2 come from L3, slowly where a strip waits for them.
   const int64_t block_b = packed ? n * steps : smaller(n, kBlockColumns) * depth;
   const bool fetch_b = (packed || pack_b) && block_b * int64_t(sizeof(E)) > kLevel2;
-  // So does a C beyond L2 that is reloaded for each block of k.
-  const bool fetch_c = steps > depth && m * n * int64_t(sizeof(T)) > kLevel2;
+  // So do the lines of a C beyond L2, for which loads wait, and the queue of stores.
+  const bool fetch_c = m * n * int64_t(sizeof(T)) > kLevel2;
   const int64_t blocks = ahead ? 1 : (m + kBlockRows - 1) / kBlockRows;
   const int64_t height = blocks <= 1 ? m : round_up((m + blocks - 1) / blocks, kRows);
 

@@ -23,7 +23,6 @@ class RowBlocks {
   /// Of few columns or rows, packing costs more than it saves; fewer columns will do where G is
   /// larger than L1.
   static bool suits(const WeightGradient<T>& w, int64_t rows, int64_t columns) {
-    constexpr int64_t kLevel1 = 32 * 1024;
     const bool large = rows * w.batch * int64_t(sizeof(T)) > kLevel1;
     return kFewRegisters && columns >= (large ? 3 : 8) * kPanel && rows >= kPanel && w.batch > 0;
   }

@@ -59,6 +59,7 @@ constexpr int64_t kBlockColumns = 1024;
 constexpr int64_t kNarrowBlock = kFewRegisters ? 256 * 1024 : 0;
 constexpr int64_t kReadAgain = 2 * 1024 * 1024;
 
+constexpr int64_t kLevel1 = 32 * 1024;  // bytes
 // What surely stays in L2 from one step of a training to the next.
 constexpr int64_t kLevel2 = 512 * 1024;
 

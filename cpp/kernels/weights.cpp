@@ -109,7 +109,10 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   T* const sums = workspace;  // (rows + 2 kRows) x kPanel
   E* const panel = reinterpret_cast<E*>(sums + (rows + 2 * kRows) * kPanel);  // depth x kPanel of X
   E* const rounded = panel + smaller(steps, kMaxDepth) * kPanel;
-  const bool pack_x = kPairs || (w.x_ld * int64_t(sizeof(T)) > 512 && rows > 2 * kRows);
+  const int64_t apart = w.x_ld * int64_t(sizeof(T));
+  // A panel of few samples stays in L1 where it is, unless its rows fall on few sets of the cache.
+  const bool stays = w.batch <= (kFewRegisters ? 0 : 64) && apart % 4096 != 0;
+  const bool pack_x = kPairs || (apart > 512 && rows > 2 * kRows && !stays);
   const Updating<E> updating(w);
   const Strips strips(rows);
   MatrixView<E> grad;  // the transpose of G[:, o0:o1]
