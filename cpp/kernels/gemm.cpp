@@ -198,15 +198,13 @@ void multiply_any(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const Matrix
   // fall on few sets of the caches. A panel of B is read once for each strip of A.
   const bool scattered = a.col != 1 || (a.row * int64_t(sizeof(T)) >= 4096 && m > 64);
   const bool pack_a = n > 2 * kPanel && m > kWideRows && scattered;
-  // A B of adjacent rows that is narrow or small is as good as packed.
-  const bool in_lines = b && b->col == 1 && kDepth<E> == 1;
-  const bool compact = in_lines && (b->row <= 2 * kPanel || k * n * int64_t(sizeof(T)) <= kLevel1);
-  const bool pack_b = b && !(in_lines && m <= 2 * kRows) && !compact;
+  const bool pack_b = b && !is_as_packed<E>(m, n, k, *b);
   const bool narrow = pack_b && m <= rows_read_again<E>(k);
-  // Where registers are many, tiles have time to pack the next panel; more rows than one block of A
+  // Where registers are many, tiles have time to pack the next panel: not those of few strips,
+  // where adjacent rows had better be packed through all panels, and more rows than one block of A
   // had better find all panels packed.
-  const bool ahead = pack_b && !kFewRegisters && kDepth<E> == 1 && m > 2 * kRows &&
-                     m <= kRowsAhead && (b->col == 1 || b->row == 1);
+  const bool ahead = pack_b && !kFewRegisters && kDepth<E> == 1 && m <= kRowsAhead &&
+                     (b->col == 1 ? m > 4 * kRows : b->row == 1 && m > 2 * kRows);
   const int64_t columns =
       narrow ? smaller(kBlockColumns, round_up(kNarrowBlock / int64_t(sizeof(E)) / depth, kPanel))
              : kBlockColumns;

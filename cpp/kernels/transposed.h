@@ -15,6 +15,14 @@ bool is_narrow(int64_t m, int64_t n) {
   return n <= kLanes * 5 / 8 && m >= kLanes;
 }
 
+/// Whether tiles read B as well where it is as packed: its rows are adjacent, and it is narrow,
+/// small or read by few strips.
+template <class E, class T = Sum<E>>
+bool is_as_packed(int64_t m, int64_t n, int64_t k, const MatrixView<T>& b) {
+  return b.col == 1 && kDepth<E> == 1 &&
+         (m <= 2 * kRows || b.row <= 2 * kColumns<E> || n * k * int64_t(sizeof(T)) <= kLevel1);
+}
+
 /// With few rows, to transpose A and C takes less time than to pack B, a weight say, which the
 /// strips then read as it is: along k, or a few adjacent columns of each step, which should not be
 /// far apart. Strips go through B once for each panel, from memory if it is large.
@@ -22,19 +30,19 @@ template <class E, class T = Sum<E>>
 bool reads_b_as_it_is(int64_t m, int64_t n, int64_t k, const MatrixView<T>& b) {
   constexpr int64_t kLanes = Vec<E>::kLanes, kSmall = 2 * 1024 * 1024, kLarge = 8 * 1024 * 1024;
   constexpr int64_t kPanels = kFewRegisters ? 1 : 4;
-  constexpr int64_t kMoved = 5;  // multiply-adds in the time of an element's move
   const int64_t bytes = n * k * int64_t(sizeof(E));
-  if (kDepth<E> > 1 || m < kLanes / 2) return false;
+  if (kDepth<E> > 1 || m < kLanes / 2 || is_as_packed<E>(m, n, k, b)) return false;
   if (b.row == 1 && b.col != 1) {
     if (bytes > kLarge && m > kPanels * kColumns<E>) return false;
   } else if (kFewRegisters || b.col != 1 || bytes > kSmall || m > kColumns<E>) {
     return false;
   }
+  const int64_t moved = b.col == 1 ? 3 : 5;  // multiply-adds in the time of an element's packing
   // Lanes without work are the last panel's, of C's transpose or of C.
   const int64_t idle = (round_up(m, kLanes) - m) * n * k;
   const int64_t idle_packed = (round_up(n, kLanes) - n) * m * k;
   const int64_t packed = (m > 2 * kRows ? 1 : 2) * n * k;  // not beside tiles where these are few
-  return idle + kMoved * 2 * m * (n + k) < idle_packed + kMoved * packed;
+  return idle + moved * 2 * m * (n + k) < idle_packed + moved * packed;
 }
 
 /// A panel of A, a strip of B (both also rounded, for pairs), and Cᵀ in whole squares.
