@@ -19,8 +19,9 @@ bool is_narrow(int64_t m, int64_t n) {
 /// small or read by few strips.
 template <class E, class T = Sum<E>>
 bool is_as_packed(int64_t m, int64_t n, int64_t k, const MatrixView<T>& b) {
+  constexpr int64_t kNarrow = kFewRegisters ? 0 : 2 * kColumns<E>;  // loads across lines are felt
   return b.col == 1 && kDepth<E> == 1 &&
-         (m <= 2 * kRows || b.row <= 2 * kColumns<E> || n * k * int64_t(sizeof(T)) <= kLevel1);
+         (m <= 2 * kRows || b.row <= kNarrow || n * k * int64_t(sizeof(T)) <= kLevel1);
 }
 
 /// With few rows, to transpose A and C takes less time than to pack B, a weight say, which the

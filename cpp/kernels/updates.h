@@ -82,6 +82,10 @@ MLPEAK_INLINE bool is_plain(const AdamScalars<T>& s) {
 }
 
 /// Adam and AdamW; states: exp_avg, exp_avg_sq and, for AMSGrad, max_exp_avg_sq.
+/// Both averages move by a share of their distance to g and g^2, and the root's correction stands
+/// in step_size and eps: four multiplications in all, which a tile's sums have to wait for. The
+/// square of g is not scaled down before it is formed: beyond the root of the largest number it is
+/// infinite.
 template <class T, bool kAmsgrad = false, bool kPlain = false>
 struct Adam {
   static constexpr int kStates = kAmsgrad ? 3 : 2;
