@@ -1,8 +1,7 @@
 #include "mlpeak/kernels/elementwise.h"
 
-#include <cstdint>
-
 #include "kernels/activations.h"
+#include "kernels/each_register.h"
 #include "kernels/register.h"
 #include "simd/math.h"
 
@@ -24,17 +23,6 @@ MLPEAK_INLINE void fetch_ahead(const T* p, int64_t count) {
 // would keep it busy: unless the compiler mixes them, as CMakeLists.txt asks it to.
 template <int R>
 struct Together {};
-
-/// How many elements to do first, so that the registers after them begin with a line or half a one:
-/// NumPy's arrays begin a quarter of a line into one, where every register of 64 bytes, and every
-/// second of 32, would lie in two. All arrays of a call usually begin alike; a store in two lines
-/// costs most.
-template <class T>
-MLPEAK_INLINE int64_t before_line(const T* p, int64_t n) {
-  constexpr int64_t kWidth = Vec<T>::kLanes;
-  if (n < 128 * kWidth) return 0;
-  return -int64_t(reinterpret_cast<uintptr_t>(p) / sizeof(T)) & (kWidth - 1);
-}
 
 /// Calls whole(i, Together<R>()) for R registers from i on and part(i, mask) for some of a
 /// register's elements, so that [0, n) of `out` is written: eight registers together, then four,

@@ -25,7 +25,7 @@ MLPEAK_INLINE void update_all(const Block<T>& b, const Rule& rule) {
   for (int64_t r = 0; r < b.rows; ++r) {
     T* const param = b.param + r * b.ld;
     const T* const grad = b.grad + r * b.grad_ld;
-    each_register<T>(b.columns, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
+    each_register_of(param, b.columns, [&](int64_t i, auto... mask) MLPEAK_LAMBDA_INLINE {
       Vec<T> state[Rule::kStates + 1];
       for (int k = 0; k < Rule::kStates; ++k) state[k] = load(states[k] + r * b.ld + i, mask...);
       const Vec<T> p = rule(load(param + i, mask...), load(grad + i, mask...), state);
