@@ -48,73 +48,56 @@ MLPEAK_INLINE void transpose_8x8(const float* const row[8], __m256 column[8]) {
 template <class T>
 constexpr int kTransposeParts = Vec<T>::kLanes / 4;
 
-/// Rows 2i and 2i + 1, interleaved in 128-bit quarters: their lower halves in pairs[2i], their
-/// upper halves in pairs[2i + 1].
-MLPEAK_INLINE void interleave_rows(const float* from, int64_t from_ld, __m512 pairs[16]) {
-  for (int i = 0; i < 16; i += 2) {
-    const __m512 a = _mm512_loadu_ps(from + i * from_ld);
-    const __m512 b = _mm512_loadu_ps(from + (i + 1) * from_ld);
-    pairs[i] = _mm512_unpacklo_ps(a, b);
-    pairs[i + 1] = _mm512_unpackhi_ps(a, b);
-  }
+/// The 128 bits at p and at the three places that are `apart` elements further each. They meet in a
+/// register as they are loaded: shuffles have fewer units.
+MLPEAK_INLINE __m512 quarters(const float* p, int64_t apart) {
+  __m512 q = _mm512_castps128_ps512(_mm_loadu_ps(p));
+  q = _mm512_mask_broadcast_f32x4(q, 0x00f0, _mm_loadu_ps(p + apart));
+  q = _mm512_mask_broadcast_f32x4(q, 0x0f00, _mm_loadu_ps(p + 2 * apart));
+  return _mm512_mask_broadcast_f32x4(q, 0xf000, _mm_loadu_ps(p + 3 * apart));
+}
+MLPEAK_INLINE __m512d quarters(const double* p, int64_t apart) {
+  __m512d q = _mm512_castpd128_pd512(_mm_loadu_pd(p));
+  q = _mm512_mask_broadcast_f64x2(q, 0x0c, _mm_loadu_pd(p + apart));
+  q = _mm512_mask_broadcast_f64x2(q, 0x30, _mm_loadu_pd(p + 2 * apart));
+  return _mm512_mask_broadcast_f64x2(q, 0xc0, _mm_loadu_pd(p + 3 * apart));
 }
 
-/// Columns c, 4 + c, 8 + c and 12 + c of interleaved rows.
-template <bool kPast>
-MLPEAK_INLINE void put_columns(const __m512 pairs[16], int c, float* to, int64_t to_ld) {
-  __m512 group[4];  // quarter q of group[g] is column 4q + c of rows 4g to 4g + 3
-  for (int g = 0; g < 4; ++g) {
-    const __m512d a = _mm512_castps_pd(pairs[4 * g + c / 2]);
-    const __m512d b = _mm512_castps_pd(pairs[4 * g + 2 + c / 2]);
-    group[g] = _mm512_castpd_ps(c % 2 ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b));
-  }
-  const __m512 even01 = _mm512_shuffle_f32x4(group[0], group[1], 0x88);
-  const __m512 odd01 = _mm512_shuffle_f32x4(group[0], group[1], 0xdd);
-  const __m512 even23 = _mm512_shuffle_f32x4(group[2], group[3], 0x88);
-  const __m512 odd23 = _mm512_shuffle_f32x4(group[2], group[3], 0xdd);
-  put<kPast>(to + c * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0x88)});
-  put<kPast>(to + (4 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0x88)});
-  put<kPast>(to + (8 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(even01, even23, 0xdd)});
-  put<kPast>(to + (12 + c) * to_ld, Vec<float>{_mm512_shuffle_f32x4(odd01, odd23, 0xdd)});
-}
-
+/// Columns 4 part to 4 part + 3.
 template <bool kPast = false>
 MLPEAK_INLINE void transpose_part(int part, const float* from, int64_t from_ld, float* to,
                                   int64_t to_ld) {
-  __m512 pairs[16];
-  interleave_rows(from, from_ld, pairs);
-  put_columns<kPast>(pairs, part, to, to_ld);
-}
-
-template <bool kPast = false>
-MLPEAK_INLINE void transpose_block(const float* from, int64_t from_ld, float* to, int64_t to_ld) {
-  __m512 pairs[16];
-  interleave_rows(from, from_ld, pairs);
-  for (int c = 0; c < 4; ++c) put_columns<kPast>(pairs, c, to, to_ld);
-}
-
-template <bool kPast = false>
-MLPEAK_INLINE void transpose_part(int c, const double* from, int64_t from_ld, double* to,
-                                  int64_t to_ld) {
-  __m512d group[4];  // quarter q of group[g] is column 2q + c of rows 2g, 2g + 1
-  for (int g = 0; g < 4; ++g) {
-    const __m512d a = _mm512_loadu_pd(from + 2 * g * from_ld);
-    const __m512d b = _mm512_loadu_pd(from + (2 * g + 1) * from_ld);
-    group[g] = c ? _mm512_unpackhi_pd(a, b) : _mm512_unpacklo_pd(a, b);
+  __m512 row[4];  // quarter q of row[r] is of row 4q + r
+  for (int r = 0; r < 4; ++r) row[r] = quarters(from + r * from_ld + 4 * part, 4 * from_ld);
+  to += 4 * part * to_ld;
+  for (int c = 0; c < 4; c += 2, to += 2 * to_ld) {
+    const auto pair_of = [c](__m512 a, __m512 b) {
+      return _mm512_castps_pd(c ? _mm512_unpackhi_ps(a, b) : _mm512_unpacklo_ps(a, b));
+    };
+    const __m512d upper = pair_of(row[0], row[1]), lower = pair_of(row[2], row[3]);
+    put<kPast>(to, Vec<float>{_mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower))});
+    put<kPast>(to + to_ld, Vec<float>{_mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower))});
   }
-  const __m512d even01 = _mm512_shuffle_f64x2(group[0], group[1], 0x88);
-  const __m512d odd01 = _mm512_shuffle_f64x2(group[0], group[1], 0xdd);
-  const __m512d even23 = _mm512_shuffle_f64x2(group[2], group[3], 0x88);
-  const __m512d odd23 = _mm512_shuffle_f64x2(group[2], group[3], 0xdd);
-  put<kPast>(to + c * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0x88)});
-  put<kPast>(to + (2 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0x88)});
-  put<kPast>(to + (4 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(even01, even23, 0xdd)});
-  put<kPast>(to + (6 + c) * to_ld, Vec<double>{_mm512_shuffle_f64x2(odd01, odd23, 0xdd)});
 }
 
+/// Columns 4 part to 4 part + 3.
 template <bool kPast = false>
-MLPEAK_INLINE void transpose_block(const double* from, int64_t from_ld, double* to, int64_t to_ld) {
-  for (int c = 0; c < 2; ++c) transpose_part<kPast>(c, from, from_ld, to, to_ld);
+MLPEAK_INLINE void transpose_part(int part, const double* from, int64_t from_ld, double* to,
+                                  int64_t to_ld) {
+  to += 4 * part * to_ld;
+  for (int c = 4 * part; c < 4 * part + 4; c += 2, to += 2 * to_ld) {
+    // quarter q of even is of row 2q, of odd of the one after it
+    const __m512d even = quarters(from + c, 2 * from_ld);
+    const __m512d odd = quarters(from + from_ld + c, 2 * from_ld);
+    put<kPast>(to, Vec<double>{_mm512_unpacklo_pd(even, odd)});
+    put<kPast>(to + to_ld, Vec<double>{_mm512_unpackhi_pd(even, odd)});
+  }
+}
+
+template <bool kPast = false, class T>
+MLPEAK_INLINE void transpose_block(const T* from, int64_t from_ld, T* to, int64_t to_ld) {
+  for (int part = 0; part < kTransposeParts<T>; ++part)
+    transpose_part<kPast>(part, from, from_ld, to, to_ld);
 }
 
 #else

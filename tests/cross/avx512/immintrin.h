@@ -241,6 +241,26 @@ EMULATED R shuffle_quarters(R a, R b) {
                      16);
   return c;
 }
+/// The 128 bits of q, a Q, in the first quarter of R, whose others are zero here.
+template <class R, class Q>
+EMULATED R first_quarter(Q q) {
+  R a = {};
+  __builtin_memcpy(&a, &q, sizeof q);
+  return a;
+}
+/// q in each quarter.
+template <class R, class Q>
+EMULATED R four_quarters(Q q) {
+  R a;
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(reinterpret_cast<char*>(&a) + 16 * i, &q, 16);
+  return a;
+}
+EMULATED __m512 mask_broadcast_f32x4(__m512 a, __mmask16 m, __m128 q) {
+  return mask_blend_ps(m, a, four_quarters<__m512>(q));
+}
+EMULATED __m512d mask_broadcast_f64x2(__m512d a, __mmask8 m, __m128d q) {
+  return mask_blend_pd(m, a, four_quarters<__m512d>(q));
+}
 template <int kWhich>
 EMULATED __m512 permute_ps(__m512 a) {
   const auto x = halves(a);
@@ -367,6 +387,11 @@ EMULATED __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
 #define _mm512_srli_epi64(a, bits) emulated::srli_epi64<bits>(a)
 #define _mm512_shuffle_f32x4(a, b, which) emulated::shuffle_quarters<which>(a, b)
 #define _mm512_shuffle_f64x2(a, b, which) emulated::shuffle_quarters<which>(a, b)
+
+#define _mm512_mask_broadcast_f32x4 emulated::mask_broadcast_f32x4
+#define _mm512_mask_broadcast_f64x2 emulated::mask_broadcast_f64x2
+#define _mm512_castps128_ps512 emulated::first_quarter<__m512>
+#define _mm512_castpd128_pd512 emulated::first_quarter<__m512d>
 
 // reinterpretations
 #define _mm512_castps_si512 emulated::same_bits<__m512i>
