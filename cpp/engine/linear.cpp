@@ -150,7 +150,7 @@ int64_t LinearBackwardInput<T>::scratch(int64_t rows, int64_t) const {
 namespace {
 
 /// W in parts, the units that threads share: narrow ones, a few dozen in a large layer and at least
-/// two in a small one; or, by row blocks, no more than the threads need.
+/// two in a small one, all of W for one thread; or, by row blocks, no more than the threads need.
 template <class T>
 struct Parts {
   int64_t rows, columns;  // of a part
@@ -166,8 +166,8 @@ struct Parts {
       down = std::max(parts(out, kMostRows), std::min(parts(out, 3 * tile), wanted));
     } else {
       constexpr int64_t kMost = 32;
-      across = std::min(parts(in, tile), kMost);
-      down = across < 8 ? std::min(parts(out, tile), int64_t(2)) : 1;
+      across = threads > 1 ? std::min(parts(in, tile), kMost) : 1;
+      down = threads > 1 && across < 8 ? std::min(parts(out, tile), int64_t(2)) : 1;
     }
     columns = parts(in, tile * across) * tile;
     rows = parts(out, tile * down) * tile;

@@ -93,10 +93,10 @@ struct BlockProduct {
   void tile(int64_t s, int64_t i, int64_t j, int64_t width, const E* panel) const {
     const Block<E>& b = is_whole(j) ? whole : rest;
     const int rows = strips.rows(s), vectors = int((width + kLanes - 1) / kLanes);
-    const bool full = width == vectors * kLanes;
+    const Ends ends = width < vectors * kLanes ? kPart : begins_lines(c, ldc) ? kLines : kWhole;
     const Mask<T> last = first_n<T>(width - (vectors - 1) * kLanes);
     const TileEnd<T> end = finish ? finish->tile(row + i, column + j) : TileEnd<T>{};
-    const auto run = width > kPanel ? kTiles<E>.wide[rows] : kTiles<E>.of[full][rows][vectors];
+    const auto run = width > kPanel ? kTiles<E>.wide[rows] : kTiles<E>.of[ends][rows][vectors];
     run(k, a.at(i, k), a.row_stride(), a.step(rows), panel, b.ld, kPanel * b.step, c + i * ldc + j,
         ldc, last, first, finish ? &end : nullptr);
   }

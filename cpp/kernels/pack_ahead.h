@@ -96,9 +96,9 @@ template <class E, int rows, bool kTransposes, class T = Sum<E>>
 void packing_tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
                   T* c, int64_t ldc, bool first_block, const TileEnd<T>* end,
                   const Unpacked<E>& coming, int64_t first, int64_t until) {
-  tile_with<E, rows, kVectors, true>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
-                                     first_n<T>(Vec<T>::kLanes), first_block, end,
-                                     PackAhead<E, kTransposes>(coming, first, until));
+  tile_with<E, rows, kVectors, kWhole>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
+                                       first_n<T>(Vec<T>::kLanes), first_block, end,
+                                       PackAhead<E, kTransposes>(coming, first, until));
 }
 
 }  // namespace

@@ -104,8 +104,8 @@ class RowBlocks {
                 height == kRows ? sum_and_fetch<T, kRows> : sum_and_fetch<T, kRows - 1>;
             run(kc, a, height, panel, kPanel, c, ld, first, w_, own);
           } else {
-            kTiles<T>.of[whole][height][vectors](kc, a, 1, height, panel, kPanel, 0, c, ld, last,
-                                                 first, nullptr);
+            kTiles<T>.of[whole ? kWhole : kPart][height][vectors](kc, a, 1, height, panel, kPanel,
+                                                                  0, c, ld, last, first, nullptr);
           }
         }
       }

@@ -60,8 +60,8 @@ struct StripFetch {
 
   MLPEAK_INLINE void step() {}
   MLPEAK_INLINE void part(int line) const {
-    // Arrays need not begin with a line: a row ends in one more line than it begins in.
-    if (line == 0) fetch(0);
+    // Where arrays do not begin with a line, a row has one more: the one that the panel before
+    // ended in, which is still in L2.
     fetch(smaller((line + 1) * kLine, kColumns<T>) - 1);
   }
   MLPEAK_INLINE void next() {
@@ -71,8 +71,8 @@ struct StripFetch {
 
  private:
   MLPEAK_INLINE void fetch(int i) const {
-    __builtin_prefetch(weight + i, 1);
-    for (const T* state : states) __builtin_prefetch(state + i, 1);
+    __builtin_prefetch(weight + i, 1, 2);
+    for (const T* state : states) __builtin_prefetch(state + i, 1, 2);
   }
 };
 
@@ -82,8 +82,9 @@ MLPEAK_INLINE void sum_and_fetch(int64_t k, const E* a, int64_t a_col, const E* 
                                  T* c, int64_t ldc, bool first_block, const WeightGradient<T>& w,
                                  const Strip<T>& own) {
   const TileEnd<T>* const no_end = nullptr;
-  tile_with<E, rows, kVectors, true>(k, a, 1, a_col, b, ldb, 0, c, ldc, first_n<T>(Vec<T>::kLanes),
-                                     first_block, no_end, StripFetch<T, 3>(w, own));
+  tile_with<E, rows, kVectors, kLines>(k, a, 1, a_col, b, ldb, 0, c, ldc,
+                                       first_n<T>(Vec<T>::kLanes), first_block, no_end,
+                                       StripFetch<T, 3>(w, own));
 }
 
 /// Adam's update of a strip, row by row, a register at a time.
@@ -128,7 +129,7 @@ void adam_strip(const WeightGradient<T>& w, const Strip<T>& strip) {
 }
 
 /// The update of a strip of whole panel width between a tile's steps, and the fetch for the next
-/// strip's, which has no more rows.
+/// strip's, of as many rows.
 template <class T, bool kPlain>
 struct UpdateAndFetch {
   static constexpr int kParts = kVectors;
@@ -167,9 +168,9 @@ template <class E, int rows, bool kPlain, class T = Sum<E>>
 void tile_and_adam(int64_t k, const E* a, int64_t a_col, const E* b, int64_t ldb, T* c,
                    const WeightGradient<T>& w, const Strip<T>& waiting, const Strip<T>& own) {
   const TileEnd<T>* const no_end = nullptr;
-  tile_with<E, rows, kVectors, true>(k, a, 1, a_col, b, ldb, 0, c, kColumns<T>,
-                                     first_n<T>(Vec<T>::kLanes), true, no_end,
-                                     UpdateAndFetch<T, kPlain>(w, waiting, own));
+  tile_with<E, rows, kVectors, kLines>(k, a, 1, a_col, b, ldb, 0, c, kColumns<T>,
+                                       first_n<T>(Vec<T>::kLanes), true, no_end,
+                                       UpdateAndFetch<T, kPlain>(w, waiting, own));
 }
 
 /// How the strips of a gradient are updated. Tiles of kRows - 1 and of kRows rows that also fetch,

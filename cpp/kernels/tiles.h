@@ -6,6 +6,8 @@
 // leaves room for the loads).
 #pragma once
 
+#include <cstdint>
+
 #include "mlpeak/kernels/gemm.h"
 #include "simd/pairs.h"
 #include "simd/vec.h"
@@ -27,6 +29,12 @@ constexpr int kRows = 2, kVectors = 4;
 constexpr int kUnrolled = 1;
 constexpr bool kFewRegisters = false;
 #endif
+
+// Two dozen stores of 64 bytes one after the other hold up the next tile's sums. So a tile of many
+// registers goes through its last steps by so many rows at a time, and stores each while it adds up
+// the next ones.
+constexpr int kStoredRows = 2, kLastSteps = 4;
+constexpr int kStoredAtOnce = Vec<float>::kLanes == 16 ? 16 : kRows * kVectors;  // do no harm
 
 constexpr int kWideRows = 2;  // 2 x 8 sums + 8 of B + 1 of A = 25 registers
 
@@ -69,6 +77,12 @@ int64_t round_up(int64_t x, int64_t to) {
 template <class T>
 constexpr T smaller(T a, T b) {
   return a < b ? a : b;
+}
+
+/// Whether each register of a matrix's rows, ld apart, lies in one cache line.
+template <class E>
+bool begins_lines(const E* matrix, int64_t ld) {
+  return (reinterpret_cast<uintptr_t>(matrix) | uintptr_t(ld) * sizeof(E)) % 64 == 0;
 }
 
 /// How deep the blocks of k are: as few as kMaxDepth allows, and equal, since each costs a reload
@@ -130,16 +144,21 @@ struct Fetch {
   }
 };
 
+/// How a tile's rows of C end and lie: with a part of a register, in whole ones, or in whole ones
+/// each of which is a cache line.
+enum Ends : int { kPart, kWhole, kLines };
+
 /// rows x (vectors registers) of C over k steps. A's element (i, p) is a[i * a_row + p * a_col],
 /// B's register v at step p is b[p * ldb + v * lanes]; registers from kVectors on are those of the
-/// next panel, which begins `panel` elements further. Unless `full`, the last register of each row
-/// of C is masked: on AVX2 a masked store costs ten plain ones. `end` is null but for the last
-/// block of k.
-template <class E, int rows, int vectors, bool full, class Meanwhile, class T = Sum<E>>
+/// next panel, which begins `panel` elements further. Where C ends with a part of a register, the
+/// last one of each row is masked: on AVX2 a masked store costs ten plain ones. `end` is null but
+/// for the last block of k.
+template <class E, int rows, int vectors, Ends ends, class Meanwhile, class T = Sum<E>>
 MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b,
                              int64_t ldb, int64_t panel, T* c, int64_t ldc, Mask<T> last,
                              bool first_block, const TileEnd<T>* end, Meanwhile meanwhile) {
   constexpr int kWidth = Vec<T>::kLanes;
+  constexpr bool full = ends != kPart;
   Vec<T> sum[rows][vectors];
   const T* before = c;
 #pragma GCC unroll 16
@@ -152,25 +171,31 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
         sum[i][v] =
             full || v + 1 < vectors ? load(before + v * kWidth) : load(before + v * kWidth, last);
     }
-  const auto step = [&]() MLPEAK_LAMBDA_INLINE {
+  // One step of rows [first, until), from x of A and y of B.
+  const auto step = [&](int first, int until, const E* x, const E* y) MLPEAK_LAMBDA_INLINE {
     Vec<E> line[vectors];
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v)
-      line[v] = load(b + (v < kVectors ? v * kWidth : panel + (v - kVectors) * kWidth));
+      line[v] = load(y + (v < kVectors ? v * kWidth : panel + (v - kVectors) * kWidth));
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const Vec<E> x = set1(a[i * a_row]);
+    for (int i = first; i < until; ++i) {
+      const Vec<E> factor = set1(x[i * a_row]);
 #pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
+      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(factor, line[v], sum[i][v]);
     }
-    meanwhile.step();
-    a += a_col;
-    b += ldb;
   };
+  // The last steps read B once for each of their rows, which costs more than it saves where a
+  // register of B lies in two lines.
+  const bool by_rows =
+      ends == kLines && rows * vectors > kStoredAtOnce && k >= kLastSteps && begins_lines(b, ldb);
+  const int64_t together = by_rows ? k - kLastSteps : k;
   int64_t p = 0;
   const auto steps_to = [&](int64_t until) MLPEAK_LAMBDA_INLINE {
 #pragma GCC unroll kUnrolled
-    for (; p < until; ++p) step();
+    for (; p < until; ++p, a += a_col, b += ldb) {
+      step(0, rows, a, b);
+      meanwhile.step();
+    }
   };
   if constexpr (Meanwhile::kParts > 0) {
     constexpr int64_t kTimes = kRows * Meanwhile::kParts;
@@ -178,53 +203,67 @@ MLPEAK_INLINE void tile_with(int64_t k, const E* a, int64_t a_row, int64_t a_col
     for (int r = 0; r < meanwhile.rounds; ++r) {
 #pragma GCC unroll 4
       for (int part = 0; part < Meanwhile::kParts; ++part) {
-        steps_to(smaller(k, p + steps));
+        steps_to(smaller(together, p + steps));
         meanwhile.part(part);
       }
       meanwhile.next();
     }
   }
-  steps_to(k);
-  if (end && end->bias) {
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) {
-      const Vec<T> bias = full || v + 1 < vectors ? load(end->bias + v * kWidth)
-                                                  : load(end->bias + v * kWidth, last);
-#pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) sum[i][v] = sum[i][v] + bias;
-    }
-  }
-  if (end && end->relu) {
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sum[i][v] = max(set1(T(0)), sum[i][v]);
-  }
-  if (end && end->gate) {
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i)
+  const auto finish = [&](int first, int until) MLPEAK_LAMBDA_INLINE {
+    if (end && end->bias) {
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) {
-        const T* gate = end->gate + i * end->gate_ld + v * kWidth;
-        const Vec<T> y = full || v + 1 < vectors ? load(gate) : load(gate, last);
-        sum[i][v] = select(lt(set1(T(0)), y), sum[i][v], set1(T(0)));
+        const Vec<T> bias = full || v + 1 < vectors ? load(end->bias + v * kWidth)
+                                                    : load(end->bias + v * kWidth, last);
+#pragma GCC unroll 16
+        for (int i = first; i < until; ++i) sum[i][v] = sum[i][v] + bias;
       }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i, c += ldc)
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) {
-      if (full || v + 1 < vectors)
-        store(c + v * kWidth, sum[i][v]);
-      else
-        store(c + v * kWidth, sum[i][v], last);
     }
+    if (end && end->relu) {
+#pragma GCC unroll 16
+      for (int i = first; i < until; ++i)
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; ++v) sum[i][v] = max(set1(T(0)), sum[i][v]);
+    }
+    if (end && end->gate) {
+#pragma GCC unroll 16
+      for (int i = first; i < until; ++i)
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; ++v) {
+          const T* gate = end->gate + i * end->gate_ld + v * kWidth;
+          const Vec<T> y = full || v + 1 < vectors ? load(gate) : load(gate, last);
+          sum[i][v] = select(lt(set1(T(0)), y), sum[i][v], set1(T(0)));
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = first; i < until; ++i, c += ldc)
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) {
+        if (full || v + 1 < vectors)
+          store(c + v * kWidth, sum[i][v]);
+        else
+          store(c + v * kWidth, sum[i][v], last);
+      }
+  };
+  steps_to(together);
+  if (!by_rows) return finish(0, rows);
+#pragma GCC unroll 4
+  for (int first = 0; first < rows; first += kStoredRows) {
+    const E *x = a, *y = b;
+#pragma GCC unroll 4
+    for (int i = 0; i < kLastSteps; ++i, x += a_col, y += ldb) {
+      step(first, smaller(first + kStoredRows, rows), x, y);
+      if (first == 0) meanwhile.step();
+    }
+    if (first > 0) finish(first - kStoredRows, first);  // after the loads of the rows below it
+  }
+  finish((rows - 1) / kStoredRows * kStoredRows, rows);
 }
 
-template <class E, int rows, int vectors, bool full, class T = Sum<E>>
+template <class E, int rows, int vectors, Ends ends, class T = Sum<E>>
 void tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
           int64_t panel, T* c, int64_t ldc, Mask<T> last, bool first_block, const TileEnd<T>* end) {
-  tile_with<E, rows, vectors, full>(k, a, a_row, a_col, b, ldb, panel, c, ldc, last, first_block,
+  tile_with<E, rows, vectors, ends>(k, a, a_row, a_col, b, ldb, panel, c, ldc, last, first_block,
                                     end, Nothing());
 }
 
@@ -232,8 +271,8 @@ void tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64
 template <class E, int rows, int vectors, bool kTile, class T = Sum<E>>
 void fetching_tile(int64_t k, const E* a, int64_t a_row, int64_t a_col, const E* b, int64_t ldb,
                    T* c, int64_t ldc, bool first_block, const TileEnd<T>* end, Fetch<kTile> fetch) {
-  tile_with<E, rows, vectors, true>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
-                                    first_n<T>(Vec<T>::kLanes), first_block, end, fetch);
+  tile_with<E, rows, vectors, kWhole>(k, a, a_row, a_col, b, ldb, 0, c, ldc,
+                                      first_n<T>(Vec<T>::kLanes), first_block, end, fetch);
 }
 
 template <class E, class T = Sum<E>>
@@ -241,16 +280,18 @@ using TileFunction = void (*)(int64_t, const E*, int64_t, int64_t, const E*, int
                               int64_t, Mask<T>, bool, const TileEnd<T>*);
 
 /// The tile of every size up to kRows x kVectors, for the edges of C; and, for so few rows that one
-/// panel has too few sums to hide the FMA's latency, tiles of two panels. The first index says
-/// whether the last register is whole.
+/// panel has too few sums to hide the FMA's latency, tiles of two panels. The first index is how
+/// rows end.
 template <class E>
 struct Tiles {
-  TileFunction<E> of[2][kRows + 1][kVectors + 1];
+  TileFunction<E> of[3][kRows + 1][kVectors + 1];
   TileFunction<E> wide[kWideRows + 1];
   template <int rows, int vectors>
   constexpr void fill() {
-    of[0][rows][vectors] = tile<E, rows, vectors, false>;
-    of[1][rows][vectors] = tile<E, rows, vectors, true>;
+    of[kPart][rows][vectors] = tile<E, rows, vectors, kPart>;
+    of[kWhole][rows][vectors] = tile<E, rows, vectors, kWhole>;
+    of[kLines][rows][vectors] =
+        tile<E, rows, vectors, (rows * vectors > kStoredAtOnce ? kLines : kWhole)>;
     if constexpr (vectors > 1)
       fill<rows, vectors - 1>();
     else if constexpr (rows > 1)
@@ -258,8 +299,8 @@ struct Tiles {
   }
   constexpr Tiles() : of{}, wide{} {
     fill<kRows, kVectors>();
-    wide[1] = tile<E, 1, 2 * kVectors, true>;
-    wide[2] = tile<E, 2, 2 * kVectors, true>;
+    wide[1] = tile<E, 1, 2 * kVectors, kWhole>;
+    wide[2] = tile<E, 2, 2 * kVectors, kWhole>;
   }
 };
 template <class E>

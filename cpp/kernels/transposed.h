@@ -90,9 +90,9 @@ void multiply_transposed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const
         strip = operand(MatrixView<T>{b->data + first_k * b->row, b->col, b->row}, n, count_k,
                         rounded_b);
       for (int64_t s = 0, j = 0; s < strips.count; j += strips.rows(s), ++s)
-        kTiles<E>.of[1][strips.rows(s)][vectors](kc, strip.data + j * strip.row, strip.row,
-                                                 strip.col, panel, kPanel, 0, sums + j * kPanel,
-                                                 kPanel, first_n<T>(kLanes), pc == 0, nullptr);
+        kTiles<E>.of[kLines][strips.rows(s)][vectors](
+            kc, strip.data + j * strip.row, strip.row, strip.col, panel, kPanel, 0,
+            sums + j * kPanel, kPanel, first_n<T>(kLanes), pc == 0, nullptr);
       pc += depth;
     } while (pc < steps);
     transpose(n, rows, sums, kPanel, c + i * ldc, ldc);
@@ -102,9 +102,9 @@ void multiply_transposed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const
       const int64_t width = smaller(kPanel, n - j), registers = (width + kLanes - 1) / kLanes;
       for (int64_t s = 0, r = i; s < ends.count; r += ends.rows(s), ++s) {
         const TileEnd<T> end = finish.tile(r, j);
-        kTiles<E>.of[0][ends.rows(s)][registers](0, nullptr, 0, 0, nullptr, 0, 0, c + r * ldc + j,
-                                                 ldc, first_n<T>(width - (registers - 1) * kLanes),
-                                                 false, &end);
+        kTiles<E>.of[kPart][ends.rows(s)][registers](
+            0, nullptr, 0, 0, nullptr, 0, 0, c + r * ldc + j, ldc,
+            first_n<T>(width - (registers - 1) * kLanes), false, &end);
       }
     }
   }

@@ -76,9 +76,9 @@ void few_inputs(const WeightGradient<T>& w, int64_t o0, int64_t o1, T* workspace
         g = {panel, kPanel, 1};
       }
       for (int64_t s = 0, i = 0; s < strips.count; i += strips.rows(s), ++s)
-        kTiles<T>.of[1][strips.rows(s)][vectors](kc, w.x + pc * w.x_ld + i, 1, w.x_ld, g.data,
-                                                 g.row, 0, sums + i * kPanel, kPanel,
-                                                 first_n<T>(kLanes), pc == 0, nullptr);
+        kTiles<T>.of[kLines][strips.rows(s)][vectors](kc, w.x + pc * w.x_ld + i, 1, w.x_ld, g.data,
+                                                      g.row, 0, sums + i * kPanel, kPanel,
+                                                      first_n<T>(kLanes), pc == 0, nullptr);
       pc += depth;
     } while (pc < w.batch);
     transpose(w.in, width, sums, kPanel, grad, w.in);
@@ -110,8 +110,10 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   E* const panel = reinterpret_cast<E*>(sums + (rows + 2 * kRows) * kPanel);  // depth x kPanel of X
   E* const rounded = panel + smaller(steps, kMaxDepth) * kPanel;
   const int64_t apart = w.x_ld * int64_t(sizeof(T));
-  // A panel of few samples stays in L1 where it is, unless its rows fall on few sets of the cache.
-  const bool stays = w.batch <= (kFewRegisters ? 0 : 64) && apart % 4096 != 0;
+  // A panel of few samples stays in L1 where it is, unless its rows fall on few sets of the cache,
+  // or its registers in two lines each.
+  const bool stays =
+      !kFewRegisters && w.batch <= 64 && apart % 4096 != 0 && begins_lines(w.x, w.x_ld);
   const bool pack_x = kPairs || (apart > 512 && rows > 2 * kRows && !stays);
   const Updating<E> updating(w);
   const Strips strips(rows);
@@ -121,11 +123,12 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
   else
     grad = {w.grad + o0, 1, w.grad_ld};
 
+  Strip<T> both[2];  // the strip of a tile and the one before, which waits for its update
+  int turn = 0;      // of the tile's strip
   for (int64_t j = j0; j < j1; j += kPanel) {
     const int64_t width = smaller(kPanel, j1 - j);
     const int vectors = int((width + kLanes - 1) / kLanes);
     Copies<E> copies(w, o0, j, width);
-    Strip<T> both[2];  // the strip of the tile and the one before, which waits for its update
     int64_t pc = 0;
     do {  // once even for an empty batch
       const int64_t kc = smaller(depth, steps - pc), first = pc * kDepth<E>;
@@ -138,12 +141,12 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         x = {w.x + first * w.x_ld + j, w.x_ld, 1};
       }
       const E* a = grad.data + pc * grad.col;
-      for (int64_t s = 0, i = 0; s < strips.count; ++s) {
+      for (int64_t s = 0, i = 0; s < strips.count; ++s, turn = 1 - turn) {
         const int height = strips.rows(s);
-        Strip<T>& own = both[s % 2];
-        Strip<T>& waiting = both[1 - s % 2];
+        Strip<T>& own = both[turn];
+        Strip<T>& waiting = both[1 - turn];
         // sums of several blocks of the batch are all kept, else those of two strips
-        T* const c = sums + (alone ? s % 2 * kRows : i) * kPanel;
+        T* const c = sums + (alone ? turn * kRows : i) * kPanel;
         own.rows = height;
         own.width = width;
         own.at = (o0 + i) * w.in + j;
@@ -156,8 +159,8 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
         if (run)
           run(kc, a, grad.col, x.data, x.row, c, w, waiting, own);
         else  // the sums' rows are kPanel apart, so the last register is always whole
-          kTiles<E>.of[1][height][vectors](kc, a, 1, grad.col, x.data, x.row, 0, c, kPanel,
-                                           first_n<T>(kLanes), pc == 0, nullptr);
+          kTiles<E>.of[kLines][height][vectors](kc, a, 1, grad.col, x.data, x.row, 0, c, kPanel,
+                                                first_n<T>(kLanes), pc == 0, nullptr);
         waiting.rows = 0;
         if (!last || !w.update) own.rows = 0;
         if (last && w.update) copies.pack_to(o0 + i);
@@ -169,8 +172,12 @@ void gradient(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, in
       }
       pc += depth;
     } while (pc < steps);
-    for (const Strip<T>& waiting : both)
-      if (waiting.rows) updating.alone(w, waiting);
+    if (kPairs || j + kPanel >= j1) {
+      for (Strip<T>& waiting : both) {
+        if (waiting.rows) updating.alone(w, waiting);
+        waiting.rows = 0;
+      }
+    }
     if (w.update) copies.finish(o1);
   }
   if (kPairs && w.update) finish_streams();
