@@ -201,6 +201,34 @@ def test_centered_rmsprop_survives_a_constant_gradient(tier: str) -> None:
     assert np.isfinite(param).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bits_do_not_depend_on_where_arrays_begin(tier: str, dtype: Any) -> None:
+    # 5000 elements: long enough that registers are made to begin with cache lines of the parameter
+    for function, states, options in CASES:
+        want = make(states, 5000, dtype)
+        shifted = {}
+        for i, (name, a) in enumerate(want.items()):
+            shifted[name] = np.empty(5016, dtype)[3 + i : 5003 + i]
+            shifted[name][:] = a
+        for arrays in (want, shifted):
+            getattr(kernels, function)(**arrays, lr=0.1, **options)
+        for name, a in want.items():
+            np.testing.assert_array_equal(shifted[name], a, err_msg=f"{function} {name}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_average_below_normal_numbers_counts_as_one(backend: str, dtype: Any) -> None:
+    tiny = np.finfo(dtype).tiny
+    m, lr = 1e-10 * np.sqrt(tiny), 0.5
+    for v in (0.0, tiny / 1000, tiny):
+        param, grad = np.zeros(2, dtype), np.zeros(2, dtype)
+        exp_avg, exp_avg_sq = np.array([0, m], dtype), np.full(2, v, dtype)
+        kernels.adam(param, grad, exp_avg, exp_avg_sq, step=10**9, lr=lr, eps=0.0)
+        np.testing.assert_allclose(param, [0, -lr * 0.9e-10], rtol=1e-5, err_msg=str(v))
+        kernels.rmsprop(param, grad, np.full(2, v, dtype), lr=lr, eps=0.0)
+        np.testing.assert_allclose(param, [0, -lr * 0.9e-10], rtol=1e-5, err_msg=str(v))
+
+
 def test_any_shape_and_a_strided_gradient(backend: str) -> None:
     scalar = np.array(1.0)
     kernels.sgd(scalar, np.array(2.0), lr=0.25)

@@ -9,6 +9,8 @@
 // the same bits come from the flat loop of optimizers.cpp and from a weight tile's epilogue.
 #pragma once
 
+#include <limits>
+
 #include "mlpeak/kernels/optimizers.h"
 #include "simd/vec.h"
 
@@ -28,6 +30,14 @@ struct Gradient {
     return fma(weight_decay, p, sign * g);
   }
 };
+
+/// The root of an average of squares. That of a dead unit decays to subnormal numbers, whose roots
+/// take ten times as long, in each step from then on: they count as the smallest normal number,
+/// whose root, 1e-19 in float, is nothing beside eps.
+template <class T>
+MLPEAK_INLINE Vec<T> root_of(Vec<T> v) {
+  return sqrt(max(set1(std::numeric_limits<T>::min()), v));  // NaN stays
+}
 
 /// decay * average + rate * x
 template <class T>
@@ -119,7 +129,7 @@ struct Adam {
       state[2] = v;
     }
     // m is no dividend: that of a dead unit decays to subnormal numbers, which are slow to divide
-    return fnma(m, step_size / (sqrt(v) + eps), p);
+    return fnma(m, step_size / (root_of(v) + eps), p);
   }
 };
 
@@ -147,7 +157,7 @@ struct Rmsprop {
       average = decayed(alpha, average, one_minus_alpha, g);
       v = max(set1(T(0)), fnma(average, average, v));  // a variance, but for rounding; NaN stays
     }
-    const Vec<T> root = sqrt(v) + eps;
+    const Vec<T> root = root_of(v) + eps;
     if constexpr (kMomentum) {
       state[1] = fma(momentum, state[1], g / root);
       return fnma(lr, state[1], p);

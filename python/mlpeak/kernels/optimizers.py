@@ -118,7 +118,8 @@ def adam(
     betas : (float, float)
         Decay of the two averages, each in [0, 1).
     eps : float
-        Added to the denominator, >= 0.
+        Added to the denominator, >= 0. The denominator is the root of an average, which counts as
+        the dtype's smallest normal number at least.
     weight_decay : float
         Adds ``weight_decay * param`` to the gradient, >= 0; if `decoupled`, shrinks the parameter
         by ``1 - lr * weight_decay`` first instead.
@@ -189,7 +190,8 @@ def rmsprop(
     alpha : float
         Decay of the averages, in [0, 1].
     eps : float
-        Added to the denominator, >= 0.
+        Added to the denominator, >= 0. The denominator is the root of an average, which counts as
+        the dtype's smallest normal number at least.
     weight_decay : float
         Adds ``weight_decay * param`` to the gradient, >= 0.
     momentum : float

@@ -22,6 +22,12 @@ BELOW_ONE = 1.0 - sys.float_info.epsilon / 2
 NON_NEGATIVE = "a finite number >= 0"
 
 
+def _root(average: NDArray[np.float64], param: Array) -> NDArray[np.float64]:
+    """The root of an average of squares, which counts as a normal number of the dtype at least."""
+    root: NDArray[np.float64] = np.sqrt(np.maximum(average, np.finfo(param.dtype).tiny))
+    return root
+
+
 @np.errstate(all="ignore")  # divergence shows in the values
 def sgd(
     param: Array,
@@ -98,7 +104,7 @@ def adam(
     if max_exp_avg_sq is not None:
         v = np.maximum(_wide(max_exp_avg_sq), v)
         max_exp_avg_sq[...] = v
-    denominator = np.sqrt(v) / np.sqrt(1 - beta2**step) + eps
+    denominator = _root(v, param) / np.sqrt(1 - beta2**step) + eps
     param[...] = p - lr / (1 - beta1**step) * m / denominator
 
 
@@ -137,7 +143,7 @@ def rmsprop(
         a = alpha * _wide(grad_avg) + (1 - alpha) * g
         grad_avg[...] = a
         v = np.maximum(v - a * a, 0.0)  # a variance, but for rounding
-    step = g / (np.sqrt(v) + eps)
+    step = g / (_root(v, param) + eps)
     if momentum > 0:
         buffer = states["momentum_buffer"]
         step = momentum * _wide(buffer) + step
