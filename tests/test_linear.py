@@ -11,6 +11,7 @@ import pytest
 
 import mlpeak
 from mlpeak import _core, kernels, reference
+from mlpeak._memory import aligned_empty
 
 DTYPES = [np.float32, np.float64]
 # Sizes straddle a register (8, 16), a tile (6 rows; 64, 32 columns) and a block of k (320, 512).
@@ -64,6 +65,24 @@ def test_rows_of_any_number_of_blocks_are_as_each_alone(
         for i in range(0, m, 37):
             alone = kernels.matmul(a[i : i + 1], b, transpose_b=transpose_b)
             assert got[i].tobytes() == alone.tobytes(), (m, n, k, i)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bits_do_not_depend_on_where_arrays_begin(tier: str, dtype: Any) -> None:
+    # Tiles whose rows of B and C begin with cache lines go through their last steps otherwise.
+    rng = np.random.default_rng(4)
+    for k in (1, 3, 4, 5, 8, 130, 513):
+        for m, n in ((5, 64), (12, 128), (65, 192)):
+            a, b = matrices(rng, dtype, (m, k), (k, n))
+            results = []
+            for offset in (0, 1):
+                moved = aligned_empty((k * n + 1,), dtype)[offset:][: k * n].reshape(k, n)
+                out = aligned_empty((m * n + 1,), dtype)[offset:][: m * n].reshape(m, n)
+                moved[:] = b
+                results.append(kernels.matmul(a, moved, out=out))
+                results.append(kernels.linear(a, kernels.pack(moved.T), out=out.copy()))
+            for result in results[1:]:
+                np.testing.assert_array_equal(result, results[0], err_msg=f"{m} x {n} x {k}")
 
 
 def test_product_is_one_chain_of_fused_multiply_adds() -> None:

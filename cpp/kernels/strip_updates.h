@@ -128,8 +128,8 @@ void adam_strip(const WeightGradient<T>& w, const Strip<T>& strip) {
                                       MLPEAK_LAMBDA_INLINE { rows.update(i, mask...); });
 }
 
-/// The update of a strip of whole panel width between a tile's steps, and the fetch for the next
-/// strip's, of as many rows.
+/// The update of a strip of whole panel width between a tile's steps, and the fetch of as many rows
+/// for the next strip's.
 template <class T, bool kPlain>
 struct UpdateAndFetch {
   static constexpr int kParts = kVectors;

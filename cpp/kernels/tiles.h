@@ -30,11 +30,11 @@ constexpr int kUnrolled = 1;
 constexpr bool kFewRegisters = false;
 #endif
 
-// Two dozen stores of 64 bytes one after the other hold up the next tile's sums. So a tile of many
-// registers goes through its last steps by so many rows at a time, and stores each while it adds up
-// the next ones.
+// Two dozen stores of 64 bytes one after the other hold up the next tile's sums. So a tile of more
+// such registers than kStoredAtOnce goes through its last steps by so many rows at a time, and
+// stores each while it adds up the next ones.
 constexpr int kStoredRows = 2, kLastSteps = 4;
-constexpr int kStoredAtOnce = Vec<float>::kLanes == 16 ? 16 : kRows * kVectors;  // do no harm
+constexpr int kStoredAtOnce = sizeof(Vec<float>) == 64 ? 16 : kRows * kVectors;
 
 constexpr int kWideRows = 2;  // 2 x 8 sums + 8 of B + 1 of A = 25 registers
 
