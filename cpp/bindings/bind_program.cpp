@@ -13,7 +13,7 @@ py::list lines(PyProgram& program, int64_t batch) {
   py::list result;
   program.visit([&](auto& p) {
     for (const auto& line : p.lines(batch))
-      result.append(py::make_tuple(line.stage, line.rows, line.text, line.flops, line.bytes,
+      result.append(py::make_tuple(line.stage, line.works_on, line.text, line.flops, line.bytes,
                                    line.nanoseconds));
   });
   return result;

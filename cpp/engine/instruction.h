@@ -9,6 +9,9 @@
 // thread may run it on any block of rows. A whole instruction needs all rows, or makes something
 // for all of them; it is cut into units that threads share. Neither allocates, throws or starts
 // threads.
+//
+// A row instruction whose columns do not depend on each other may instead be shared by columns
+// (engine/columns.h): each thread then computes some of them for all rows.
 #pragma once
 
 #include <cstdint>
@@ -70,6 +73,15 @@ class RowInstruction : public Instruction<T> {
   /// Computes rows [begin, end), begin being a multiple of alignment().
   virtual void run(const Frame<T>& frame, int64_t begin, int64_t end) const = 0;
   virtual int64_t alignment() const { return 1; }
+  /// Whether a team shares the columns of its results rather than the rows.
+  virtual bool by_columns(int64_t batch, int threads) const {
+    (void)batch, (void)threads;
+    return false;
+  }
+  /// Computes the columns of `thread`, of Frame::threads, in rows [begin, end).
+  virtual void run_columns(const Frame<T>& frame, int64_t begin, int64_t end, int thread) const {
+    (void)frame, (void)begin, (void)end, (void)thread;
+  }
 };
 
 template <class T>
@@ -78,6 +90,12 @@ class WholeInstruction : public Instruction<T> {
   /// How many units there are for a team of `threads`, which runs them with Frame::threads so.
   virtual int64_t units(int64_t batch, int threads) const = 0;
   virtual void run(const Frame<T>& frame, int64_t unit) const = 0;
+  /// Whether its units belong to the threads in turn, an equal number to each: what they write is
+  /// what the thread reads in the next step.
+  virtual bool has_owners(int64_t batch, int threads) const {
+    (void)batch, (void)threads;
+    return false;
+  }
 };
 
 }  // namespace engine

@@ -65,19 +65,37 @@ void Weight<T>::pack(const T* weight) {
 
 template <class T>
 void Linear<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
+  run_part(frame, begin, end, 0, weight->out);
+}
+
+template <class T>
+bool Linear<T>::by_columns(int64_t batch, int threads) const {
+  return weight->by_columns(batch, threads);
+}
+
+template <class T>
+void Linear<T>::run_columns(const Frame<T>& frame, int64_t begin, int64_t end, int thread) const {
+  run_part(frame, begin, end, first_column(weight->out, thread, frame.threads),
+           first_column(weight->out, thread + 1, frame.threads));
+}
+
+template <class T>
+void Linear<T>::run_part(const Frame<T>& frame, int64_t begin, int64_t end, int64_t first,
+                         int64_t last) const {
   Epilogue<T> epilogue;
-  epilogue.bias = bias < 0 ? nullptr : frame.values[bias];
-  epilogue.pre = pre.value < 0 ? nullptr : row(frame, pre, begin);
+  epilogue.bias = bias < 0 ? nullptr : frame.values[bias] + first;
+  epilogue.pre = pre.value < 0 ? nullptr : row(frame, pre, begin) + first;
   epilogue.activation = activation.id;
   epilogue.params = activation.params;
   const GemmKernels<T>& gemm = kernels<T>().products(weight->precision);
-  const int64_t m = end - begin, n = weight->out, k = weight->in;
+  const int64_t m = end - begin, n = last - first, k = weight->in;
   const MatrixView<T> a = {row(frame, x, begin), x.ld, 1};
-  T* const c = row(frame, y, begin);
+  T* const c = row(frame, y, begin) + first;
   if (weight->forward())
-    gemm.multiply_packed(m, n, k, a, {weight->forward(), n, 0}, c, y.ld, epilogue, frame.scratch);
+    gemm.multiply_packed(m, n, k, a, {weight->forward(), weight->out, first}, c, y.ld, epilogue,
+                         frame.scratch);
   else
-    gemm.multiply(m, n, k, a, {frame.values[weight->value], 1, k}, c, y.ld, epilogue,
+    gemm.multiply(m, n, k, a, {frame.values[weight->value] + first * k, 1, k}, c, y.ld, epilogue,
                   frame.scratch);
 }
 
@@ -105,23 +123,41 @@ int64_t Linear<T>::scratch(int64_t rows, int64_t) const {
 
 template <class T>
 void LinearBackwardInput<T>::run(const Frame<T>& frame, int64_t begin, int64_t end) const {
+  run_part(frame, begin, end, 0, weight->in);
+}
+
+template <class T>
+bool LinearBackwardInput<T>::by_columns(int64_t batch, int threads) const {
+  return weight->by_columns(batch, threads);
+}
+
+template <class T>
+void LinearBackwardInput<T>::run_columns(const Frame<T>& frame, int64_t begin, int64_t end,
+                                         int thread) const {
+  run_part(frame, begin, end, first_column(weight->in, thread, frame.threads),
+           first_column(weight->in, thread + 1, frame.threads));
+}
+
+template <class T>
+void LinearBackwardInput<T>::run_part(const Frame<T>& frame, int64_t begin, int64_t end,
+                                      int64_t first, int64_t last) const {
   Epilogue<T> epilogue;
   if (saved.value >= 0) {
     epilogue.activation = activation.id;
     epilogue.params = activation.params;
-    epilogue.saved = row(frame, saved, begin);
+    epilogue.saved = row(frame, saved, begin) + first;
     epilogue.saved_ld = saved.ld;
   }
   const GemmKernels<T>& gemm = kernels<T>().products(weight->precision);
-  const int64_t m = end - begin, n = grad_x.columns, k = grad.columns;
+  const int64_t m = end - begin, n = last - first, k = weight->out;
   const MatrixView<T> a = {row(frame, grad, begin), grad.ld, 1};
-  T* const c = row(frame, grad_x, begin);
+  T* const c = row(frame, grad_x, begin) + first;
   if (weight->backward())
-    gemm.multiply_packed(m, n, k, a, {weight->backward(), n, 0}, c, grad_x.ld, epilogue,
-                         frame.scratch);
+    gemm.multiply_packed(m, n, k, a, {weight->backward(), weight->in, first}, c, grad_x.ld,
+                         epilogue, frame.scratch);
   else
-    gemm.multiply(m, n, k, a, {frame.values[weight->value], weight->in, 1}, c, grad_x.ld, epilogue,
-                  frame.scratch);
+    gemm.multiply(m, n, k, a, {frame.values[weight->value] + first, weight->in, 1}, c, grad_x.ld,
+                  epilogue, frame.scratch);
 }
 
 template <class T>
@@ -149,31 +185,59 @@ int64_t LinearBackwardInput<T>::scratch(int64_t rows, int64_t) const {
 
 namespace {
 
-/// W in parts, the units that threads share: narrow ones, a few dozen in a large layer and at least
-/// two in a small one, all of W for one thread; or, by row blocks, no more than the threads need.
+/// W in parts, the units that threads share.
 template <class T>
-struct Parts {
-  int64_t rows, columns;  // of a part
-  int64_t down, across;   // how many
-
-  Parts(const Weight<T>& weight, int threads) {
+class Parts {
+ public:
+  Parts(const Weight<T>& weight, int64_t batch, int threads)
+      : weight_(weight), owners_(weight.by_columns(batch, threads) ? threads : 1) {
     const int64_t out = weight.out, in = weight.in, tile = kernels<T>().gemm.tile_columns;
     const auto parts = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
-    if (kernels<T>().gradients(weight.precision).by_row_blocks) {
+    int64_t down = 1;
+    if (owners_ > 1) {  // few: the others take one only from a thread that is late
+      constexpr int64_t kMost = 4;
+      across_ = std::min(parts(in, tile), kMost);
+    } else if (kernels<T>().gradients(weight.precision).by_row_blocks) {
+      // no more than the threads need
       constexpr int64_t kMostRows = 1024, kMostColumns = 1024;
-      across = parts(in, kMostColumns);
-      const int64_t wanted = threads > 1 ? parts(2 * threads, across) : 1;
+      across_ = parts(in, kMostColumns);
+      const int64_t wanted = threads > 1 ? parts(2 * threads, across_) : 1;
       down = std::max(parts(out, kMostRows), std::min(parts(out, 3 * tile), wanted));
     } else {
+      // narrow, a few dozen in a large layer, at least two in a small one; all for one thread
       constexpr int64_t kMost = 32;
-      across = threads > 1 ? std::min(parts(in, tile), kMost) : 1;
-      down = threads > 1 && across < 8 ? std::min(parts(out, tile), int64_t(2)) : 1;
+      across_ = threads > 1 ? std::min(parts(in, tile), kMost) : 1;
+      down = threads > 1 && across_ < 8 ? std::min(parts(out, tile), int64_t(2)) : 1;
     }
-    columns = parts(in, tile * across) * tile;
-    rows = parts(out, tile * down) * tile;
-    across = parts(in, columns);
-    down = parts(out, rows);
+    columns_ = parts(in, tile * across_) * tile;
+    rows_ = parts(out, tile * down) * tile;
+    across_ = parts(in, columns_);
+    down_ = owners_ > 1 ? owners_ : parts(out, rows_);
   }
+
+  int64_t count() const { return down_ * across_; }
+  bool has_owners() const { return owners_ > 1; }
+
+  struct Part {
+    int64_t o0, o1, j0, j1;  // rows and columns
+  };
+  Part part(int64_t unit) const {
+    const auto columns = [&](int64_t j) { return std::min(weight_.in, j * columns_); };
+    if (has_owners()) {
+      const int thread = int(unit / across_);
+      const int64_t j = unit % across_;
+      return {first_column(weight_.out, thread, owners_),
+              first_column(weight_.out, thread + 1, owners_), columns(j), columns(j + 1)};
+    }
+    const int64_t o = unit % down_ * rows_, j = unit / down_;
+    return {o, std::min(weight_.out, o + rows_), columns(j), columns(j + 1)};
+  }
+
+ private:
+  const Weight<T>& weight_;
+  int owners_;              // threads that each have rows of their own, or 1
+  int64_t rows_, columns_;  // of a part
+  int64_t down_, across_;   // how many
 };
 
 template <class T>
@@ -184,14 +248,18 @@ T* pointer(const Frame<T>& frame, int value) {
 }  // namespace
 
 template <class T>
-int64_t LinearBackwardWeight<T>::units(int64_t, int threads) const {
-  const Parts<T> parts(*weight, threads);
-  return parts.down * parts.across;
+int64_t LinearBackwardWeight<T>::units(int64_t batch, int threads) const {
+  return Parts<T>(*weight, batch, threads).count();
+}
+
+template <class T>
+bool LinearBackwardWeight<T>::has_owners(int64_t batch, int threads) const {
+  return Parts<T>(*weight, batch, threads).has_owners();
 }
 
 template <class T>
 void LinearBackwardWeight<T>::run(const Frame<T>& frame, int64_t unit) const {
-  const Parts<T> parts(*weight, frame.threads);
+  const auto part = Parts<T>(*weight, frame.batch, frame.threads).part(unit);
   WeightGradient<T> w = {};
   w.batch = frame.batch;
   w.out = weight->out;
@@ -209,11 +277,9 @@ void LinearBackwardWeight<T>::run(const Frame<T>& frame, int64_t unit) const {
     w.forward = weight->forward();
     w.backward = weight->backward();
   }
-  const int64_t o = unit % parts.down * parts.rows, j = unit / parts.down * parts.columns;
   kernels<T>()
       .gradients(weight->precision)
-      .gradient(w, o, std::min(w.out, o + parts.rows), j, std::min(w.in, j + parts.columns),
-                frame.scratch);
+      .gradient(w, part.o0, part.o1, part.j0, part.j1, frame.scratch);
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/columns.h"
 #include "engine/instruction.h"
 #include "mlpeak/activation.h"
 #include "mlpeak/precision.h"
@@ -40,6 +41,11 @@ class Weight {
   /// Null if the gradient of the input reads the weight as it is.
   T* backward() const { return static_cast<T*>(backward_.data()); }
   bool has_copies() const { return forward() || backward(); }
+  /// Whether its products are shared by columns, and each thread updates rows of its own. Copies
+  /// that stay packed are read alone, by all threads, and so are weights that do not change.
+  bool by_columns(int64_t batch, int threads) const {
+    return !has_copies() && shared_by_columns(batch, out, in, threads);
+  }
 
  private:
   AlignedMemory forward_, backward_;
@@ -55,9 +61,16 @@ struct Linear : RowInstruction<T> {
   ActivationCall activation;
 
   void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
+  bool by_columns(int64_t batch, int threads) const override;
+  void run_columns(const Frame<T>& frame, int64_t begin, int64_t end, int thread) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
   int64_t scratch(int64_t rows, int64_t batch) const override;
+
+ private:
+  /// Columns [first, last) of rows [begin, end).
+  void run_part(const Frame<T>& frame, int64_t begin, int64_t end, int64_t first,
+                int64_t last) const;
 };
 
 /// grad_x = g W, then through the backward of f where `saved` is not -1.
@@ -69,9 +82,16 @@ struct LinearBackwardInput : RowInstruction<T> {
   ActivationCall activation;
 
   void run(const Frame<T>& frame, int64_t begin, int64_t end) const override;
+  bool by_columns(int64_t batch, int threads) const override;
+  void run_columns(const Frame<T>& frame, int64_t begin, int64_t end, int thread) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
   int64_t scratch(int64_t rows, int64_t batch) const override;
+
+ private:
+  /// Columns [first, last) of rows [begin, end).
+  void run_part(const Frame<T>& frame, int64_t begin, int64_t end, int64_t first,
+                int64_t last) const;
 };
 
 /// Where a gradient goes: into an array, or at once into the update of a parameter.
@@ -82,7 +102,8 @@ struct Destination {
   int states[3] = {-1, -1, -1};  // values, in the order of OptimizerKernels
 };
 
-/// dW = gᵀ x over the batch, one unit a part of the columns (and, where these are few, rows) of W.
+/// dW = gᵀ x over the batch, one unit a part of the columns (and, where these are few, rows) of W;
+/// or of the rows of each thread, where the layer is shared by columns.
 template <class T>
 struct LinearBackwardWeight : WholeInstruction<T> {
   Weight<T>* weight;
@@ -91,6 +112,7 @@ struct LinearBackwardWeight : WholeInstruction<T> {
 
   int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;
+  bool has_owners(int64_t batch, int threads) const override;
   std::string text() const override;
   Work work(int64_t batch) const override;
   int64_t scratch(int64_t rows, int64_t batch) const override;

@@ -21,27 +21,44 @@ struct RowRange {
   int64_t begin, end;
 };
 
-template <class T>
-struct Plan {
+/// How the threads of a team share a stage.
+struct StagePlan {
+  /// Row instructions [begin, end), between barriers: several by rows, or one by columns.
+  struct Pass {
+    size_t begin, end;
+    bool columns;
+  };
   struct Unit {
-    int instruction;  // of the stage's whole ones
+    int instruction;  // of the whole ones
     int64_t unit;
   };
+  std::vector<Pass> passes;
+  std::vector<Unit> units;
+  std::vector<int64_t> bounds;  // which units are a thread's own
+  int64_t kept = 0;             // how many of those no other thread takes
+};
+
+template <class T>
+struct Plan {
   int64_t batch = -1;
   int threads = 0;
   int64_t block = 0;      // rows that go through a stage together, so that they stay in L2
   int64_t alignment = 1;  // of the first row of a block
-  std::vector<std::vector<Unit>> units;      // by stage
-  std::vector<std::vector<int64_t>> bounds;  // by stage: which units are a thread's own
-  std::vector<T*> pointers;                  // by value
+  std::vector<StagePlan> stages;
+  std::vector<T*> pointers;  // by value
   std::vector<T> early;
 
   /// Lays out `batch` samples for `threads` threads. A sample's row values have `sample_bytes`
   /// bytes, the weights `weight_bytes`; `packs` if products pack them. Returns false if that is how
   /// the plan was already.
-  bool lay_out(const std::vector<Stage<T>>& stages, int64_t batch, int threads,
-               int64_t sample_bytes, int64_t weight_bytes, bool packs);
+  bool lay_out(const std::vector<Stage<T>>& work, int64_t batch, int threads, int64_t sample_bytes,
+               int64_t weight_bytes, bool packs);
 
+  /// Whether a step's first instructions read samples that other threads gather.
+  bool begins_with_all() const {
+    if (stages.empty()) return false;
+    return stages[0].passes.empty() || stages[0].passes[0].columns;
+  }
   /// The rows of a thread.
   RowRange rows_of(int thread) const {
     const int64_t groups = (batch + alignment - 1) / alignment;

@@ -231,16 +231,18 @@ void Program<T>::set_profiling(bool on) {
 template <class T>
 std::vector<typename Program<T>::Line> Program<T>::lines(int64_t batch) const {
   std::vector<Line> lines;
-  const auto add = [&](int stage, bool rows, const Instruction<T>& i) {
+  const int threads = threads_for(batch);
+  const auto add = [&](int stage, const char* works_on, const Instruction<T>& i) {
     double nanoseconds = 0;
     for (int t = 0; t < capacity_threads_; ++t)
       nanoseconds += times_[size_t(t * line_count_) + lines.size()];
     const Work w = i.work(batch);
-    lines.push_back({stage, rows, i.text(), w.flops, w.bytes, nanoseconds});
+    lines.push_back({stage, works_on, i.text(), w.flops, w.bytes, nanoseconds});
   };
   for (size_t s = 0; s < stages_.size(); ++s) {
-    for (const auto& i : stages_[s].rows) add(int(s), true, *i);
-    for (const auto& i : stages_[s].whole) add(int(s), false, *i);
+    for (const auto& i : stages_[s].rows)
+      add(int(s), i->by_columns(batch, threads) ? "columns" : "samples", *i);
+    for (const auto& i : stages_[s].whole) add(int(s), "all", *i);
   }
   return lines;
 }

@@ -113,10 +113,11 @@ class Program {
 
   /// Threads that a step of this batch size is worth, at most num_threads().
   int threads_for(int64_t batch) const;
-  /// One line an instruction: stage, what, flops, bytes, and with profiling nanoseconds and calls.
+  /// One line an instruction: stage, what the threads share (samples, columns of them, or all that
+  /// is made from them), what, flops, bytes, and with profiling nanoseconds.
   struct Line {
     int stage;
-    bool rows;
+    const char* works_on;
     std::string text;
     double flops, bytes, nanoseconds;
   };

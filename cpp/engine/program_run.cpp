@@ -78,6 +78,10 @@ struct Program<T>::Team {
     return run.interrupted(run.context);
   }
 
+  void wait() {
+    if (barrier->wait()) late.store(true, std::memory_order_relaxed);
+  }
+
   /// Whether to leave a long step whose first rows run: they write nothing that lasts.
   bool leaves(int thread) {
     if (!is_long) return false;
@@ -92,23 +96,28 @@ struct Program<T>::Team {
 template <class T>
 void Program<T>::run_rows(Team& team, const Frame<T>& frame, size_t at, const Plan& plan,
                           int thread, double* times) const {
-  const Stage& stage = stages_[at];
-  const auto [first, last] = plan.rows_of(thread);
-  if (first >= last) return;
-  // blocks of nearly equal height
-  const int64_t blocks = (last - first + plan.block - 1) / plan.block;
-  const int64_t height = round_up((last - first + blocks - 1) / blocks, plan.alignment);
-  for (int64_t begin = first; begin < last; begin += height) {
-    const int64_t end = std::min(last, begin + height);
-    for (size_t i = 0; i < stage.rows.size(); ++i) {
-      if (at == 0 && team.leaves(thread)) return;
-      if (!times) {
-        stage.rows[i]->run(frame, begin, end);
-        continue;
+  const auto& rows = stages_[at].rows;
+  const auto& passes = plan.stages[at].passes;
+  for (size_t p = 0; p < passes.size(); ++p) {
+    const bool columns = passes[p].columns;
+    if (p > 0) team.wait();  // even to leave: all threads come to the same barriers
+    const auto [first, last] = columns ? RowRange{0, frame.batch} : plan.rows_of(thread);
+    if (first >= last) continue;
+    // blocks of nearly equal height
+    const int64_t blocks = (last - first + plan.block - 1) / plan.block;
+    const int64_t height = round_up((last - first + blocks - 1) / blocks, plan.alignment);
+    for (int64_t begin = first; begin < last; begin += height) {
+      const int64_t end = std::min(last, begin + height);
+      for (size_t i = passes[p].begin; i < passes[p].end; ++i) {
+        if (at == 0 && team.leaves(thread)) break;
+        const auto start = times ? Clock::now() : Clock::time_point();
+        if (columns)
+          rows[i]->run_columns(frame, begin, end, thread);
+        else
+          rows[i]->run(frame, begin, end);
+        if (times)
+          times[i] += std::chrono::duration<double, std::nano>(Clock::now() - start).count();
       }
-      const auto start = Clock::now();
-      stage.rows[i]->run(frame, begin, end);
-      times[i] += std::chrono::duration<double, std::nano>(Clock::now() - start).count();
     }
   }
 }
@@ -116,18 +125,18 @@ void Program<T>::run_rows(Team& team, const Frame<T>& frame, size_t at, const Pl
 template <class T>
 void Program<T>::share_units(const Plan& plan, int64_t step, int thread, int threads) {
   for (size_t s = 0; s < stages_.size(); ++s)
-    shares_.set(first_share(step, s, threads) + thread, plan.bounds[s][size_t(thread)],
-                plan.bounds[s][size_t(thread) + 1]);
+    shares_.set(first_share(step, s, threads) + thread, plan.stages[s].bounds[size_t(thread)],
+                plan.stages[s].bounds[size_t(thread) + 1]);
 }
 
 template <class T>
 void Program<T>::run_whole(const Frame<T>& frame, const Plan& plan, size_t stage, int64_t step,
                            int thread, int threads, double* times) {
-  const auto& units = plan.units[stage];
+  const StagePlan& shared = plan.stages[stage];
   const auto& whole = stages_[stage].whole;
   const int64_t first = first_share(step, stage, threads);
-  for (int64_t u; (u = shares_.take(first, thread, threads)) >= 0;) {
-    const auto& unit = units[size_t(u)];
+  for (int64_t u; (u = shares_.take(first, thread, threads, shared.kept)) >= 0;) {
+    const auto& unit = shared.units[size_t(u)];
     if (!times) {
       whole[size_t(unit.instruction)]->run(frame, unit.unit);
       continue;
@@ -152,9 +161,6 @@ void Program<T>::run_thread(Team& team, int thread) {
   }
   T* const scratch = static_cast<T*>(scratch_.data()) + int64_t(thread) * scratch_size_;
   double* const times = profiling_ ? times_.data() + thread * line_count_ : nullptr;
-  const auto wait = [&team] {
-    if (team.barrier->wait()) team.late.store(true, std::memory_order_relaxed);
-  };
   for (int64_t s = team.begin; s < team.end; ++s) {
     const int64_t first = s * run.batch_size;
     const int64_t batch = std::min(run.batch_size, run.samples - first);
@@ -197,10 +203,10 @@ void Program<T>::run_thread(Team& team, int thread) {
                       values_[size_t(g.value)].ld);
       }
     }
-    // Whole instructions read the samples of other threads, and the results of the step before are
-    // still to be copied: they wait for all threads, where no rows' barrier comes first.
-    if (!stages_.empty() && stages_[0].rows.empty()) {
-      wait();
+    // Whole instructions, and those shared by columns, read the samples of other threads, and the
+    // results of the step before are still to be copied: where they come first, they wait for all.
+    if (plan.begins_with_all()) {
+      team.wait();
       if (team.leave.load(std::memory_order_relaxed)) return;
     }
     int line = 0;
@@ -212,13 +218,14 @@ void Program<T>::run_thread(Team& team, int thread) {
       if (!stage.rows.empty()) {
         run_rows(team, frame, i, plan, thread, times ? times + line : nullptr);
         line += int(stage.rows.size());
-        if (!stage.whole.empty() || i + 1 < stages_.size()) wait();
+        if (!stage.whole.empty() || i + 1 < stages_.size() || plan.stages[i].passes.back().columns)
+          team.wait();
         if (i == 0 && team.leave.load(std::memory_order_relaxed)) return;
       }
       if (!stage.whole.empty()) {
         run_whole(frame, plan, i, s, thread, team.threads, times ? times + line : nullptr);
         line += int(stage.whole.size());
-        wait();
+        team.wait();
       }
     }
     if (!results_.empty()) {

@@ -22,6 +22,14 @@ struct RepeatedRows : RowInstruction<T> {
     own.batch *= times;
     inner->run(own, begin * times, end * times);
   }
+  bool by_columns(int64_t batch, int threads) const override {
+    return inner->by_columns(batch * times, threads);
+  }
+  void run_columns(const Frame<T>& frame, int64_t begin, int64_t end, int thread) const override {
+    Frame<T> own = frame;
+    own.batch *= times;
+    inner->run_columns(own, begin * times, end * times, thread);
+  }
   int64_t alignment() const override { return inner->alignment(); }
   std::string text() const override { return inner->text(); }
   Work work(int64_t batch) const override { return inner->work(batch * times); }
@@ -45,6 +53,9 @@ struct RepeatedWhole : WholeInstruction<T> {
     Frame<T> own = frame;
     own.batch *= times;
     inner->run(own, unit);
+  }
+  bool has_owners(int64_t batch, int threads) const override {
+    return inner->has_owners(batch * times, threads);
   }
   std::string text() const override { return inner->text(); }
   Work work(int64_t batch) const override { return inner->work(batch * times); }

@@ -24,10 +24,11 @@ class Shares {
     ranges_[range].bounds.store(packed(begin, end), std::memory_order_relaxed);
   }
   /// The next unit for `thread` from the ranges of a team, which begin at `first`; -1 if none.
-  int64_t take(int64_t first, int thread, int threads) {
-    const int64_t own = take_from(first + thread, true);
+  /// Nobody takes the last `kept` units of another thread.
+  int64_t take(int64_t first, int thread, int threads, int64_t kept) {
+    const int64_t own = take_from(first + thread, true, 0);
     for (int i = 1; own < 0 && i < threads; ++i) {
-      const int64_t other = take_from(first + (thread + i) % threads, false);
+      const int64_t other = take_from(first + (thread + i) % threads, false, kept);
       if (other >= 0) return other;
     }
     return own;
@@ -40,12 +41,12 @@ class Shares {
   static uint64_t packed(int64_t begin, int64_t end) {
     return uint64_t(begin) << 32 | uint64_t(end);
   }
-  int64_t take_from(int64_t range, bool front) {
+  int64_t take_from(int64_t range, bool front, int64_t kept) {
     std::atomic<uint64_t>& bounds = ranges_[range].bounds;
     uint64_t found = bounds.load(std::memory_order_relaxed);
     for (;;) {
       const int64_t begin = int64_t(found >> 32), end = int64_t(uint32_t(found));
-      if (begin >= end) return -1;
+      if (end - begin <= kept) return -1;
       const uint64_t left = front ? packed(begin + 1, end) : packed(begin, end - 1);
       if (bounds.compare_exchange_weak(found, left, std::memory_order_relaxed))
         return front ? begin : end - 1;

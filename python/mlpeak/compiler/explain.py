@@ -22,22 +22,22 @@ def explain(bound: Bound, batch: int) -> str:
     -------
     str
         One line for each native instruction, in the order they run: in a stage, threads first work
-        on samples, each on its own, then share what is made from all of them. FLOPs are those of
-        matrix products; threads are those that the batch is worth, where they prove faster than
-        one. Times are microseconds a step, summed over threads, if steps were made
-        under `CompiledStep.profile`.
+        on samples, each on its own, or on columns of all samples' results, then share what is made
+        from all samples. FLOPs are those of matrix products; threads are those that the batch is
+        worth, where they prove faster than one. Times are microseconds a step, summed over
+        threads, if steps were made under `CompiledStep.profile`.
     """
     program = bound.program
     lines = program.lines(batch)
     steps = program.profiled_steps()
     total = sum(line[5] for line in lines)
     rows = [_HEADER]
-    for stage, samples, text, flops, size, nanoseconds in lines:
+    for stage, works_on, text, flops, size, nanoseconds in lines:
         timed = steps > 0 and total > 0
         rows.append(
             (
                 str(stage),
-                "samples" if samples else "all",
+                works_on,
                 text,
                 f"{flops / 1e6:.3f}" if flops else "",
                 f"{size / 1024:.1f}",

@@ -31,7 +31,8 @@ template <class T>
 struct WeightKernels {
   /// Computes dW[o0:o1, j0:j1]: each element is one chain of fused multiply-adds over the batch
   /// from zero, as GemmKernels::multiply has it. With an update, the same part of weight, states
-  /// and packed copies is renewed. o0, o1, j0 and j1 are multiples of tile_columns, or the ends.
+  /// and packed copies is renewed. j0 and j1 are multiples of tile_columns, or the ends; so are
+  /// o0 and o1, or without packed copies any rows.
   /// `workspace` holds workspace_size(batch, o1 - o0) elements, aligned to 64 bytes.
   void (*gradient)(const WeightGradient<T>& w, int64_t o0, int64_t o1, int64_t j0, int64_t j1,
                    T* workspace);
