@@ -193,18 +193,17 @@ class Parts {
       : weight_(weight), owners_(weight.by_columns(batch, threads) ? threads : 1) {
     const int64_t out = weight.out, in = weight.in, tile = kernels<T>().gemm.tile_columns;
     const auto parts = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
+    const bool large = kernels<T>().gradients(weight.precision).by_row_blocks;
+    constexpr int64_t kMostRows = 1024, kMostColumns = 1024;  // of a large part
     int64_t down = 1;
-    if (owners_ > 1) {  // few: the others take one only from a thread that is late
-      constexpr int64_t kMost = 4;
-      across_ = std::min(parts(in, tile), kMost);
-    } else if (kernels<T>().gradients(weight.precision).by_row_blocks) {
-      // no more than the threads need
-      constexpr int64_t kMostRows = 1024, kMostColumns = 1024;
+    if (large) {  // no more than the threads need
       across_ = parts(in, kMostColumns);
       const int64_t wanted = threads > 1 ? parts(2 * threads, across_) : 1;
       down = std::max(parts(out, kMostRows), std::min(parts(out, 3 * tile), wanted));
-    } else {
-      // narrow, a few dozen in a large layer, at least two in a small one; all for one thread
+    } else if (owners_ > 1) {  // few: the others take one only from a thread that is late
+      constexpr int64_t kMost = 4;
+      across_ = std::min(parts(in, tile), kMost);
+    } else {  // narrow, a few dozen in a large layer, at least two in a small one
       constexpr int64_t kMost = 32;
       across_ = threads > 1 ? std::min(parts(in, tile), kMost) : 1;
       down = threads > 1 && across_ < 8 ? std::min(parts(out, tile), int64_t(2)) : 1;
