@@ -25,11 +25,10 @@ inline bool shared_by_columns(int64_t batch, int64_t out, int64_t in, int thread
          activations <= std::max(kActivations, 2 * weights);
 }
 
-/// The first column of a thread among n, whole cache lines where there are enough; of the thread
-/// after the last, n.
+/// The first column of a thread among n, which begins a cache line; of the thread after the last, n.
 inline int64_t first_column(int64_t n, int thread, int threads) {
-  constexpr int64_t kUnit = 16;
-  return thread == threads ? n : n * thread / threads / kUnit * kUnit;
+  constexpr int64_t kLine = 16;  // floats
+  return thread == threads ? n : (n * thread / threads + kLine / 2) / kLine * kLine;
 }
 
 }  // namespace engine
