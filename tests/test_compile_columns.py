@@ -30,6 +30,13 @@ def deep() -> nn.Module:
     )  # fmt: skip
 
 
+def narrow() -> nn.Module:
+    """Of the second layer only the forward product has enough columns."""
+    return nn.Sequential(
+        nn.Linear(300, 40), nn.Tanh(), nn.Linear(40, 260), nn.ReLU(), nn.Linear(260, 3)
+    )
+
+
 class Between(nn.Module):
     """Products by columns with norms, dropout and a residual sum by rows between them."""
 
@@ -50,6 +57,7 @@ def batch_norm_first() -> nn.Module:
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "plain": plain,
     "deep": deep,
+    "few inputs": narrow,
     "rows between": Between,
     "batch norm first": batch_norm_first,
 }
@@ -75,6 +83,19 @@ def test_columns_leave_the_bits_of_the_eager_step(name: str, threads: int, dtype
         dtype=dtype,
         sizes=((10, 4), (42, 40), (110, 48)),
     )
+    assert "columns" in [line[1] for line in steps.program.lines(48)]
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_a_layer_on_several_rows_a_sample(threads: int) -> None:
+    def pieces() -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(75, 200), nn.ReLU(), nn.Linear(200, 192), nn.Flatten(), nn.Linear(4 * 192, 3)
+        )
+
+    mlpeak.set_num_threads(threads)
+    inputs = [Spec((4, 75))]
+    steps = check_steps(pieces, nn.CrossEntropyLoss, inputs, [CLASS], sizes=((10, 4), (110, 48)))
     assert "columns" in [line[1] for line in steps.program.lines(48)]
 
 

@@ -15,7 +15,8 @@
 namespace mlpeak {
 namespace engine {
 
-/// Whether `threads` threads share the products of a layer (in -> out) over a batch by columns.
+/// Whether `threads` threads share a layer (in -> out) over a batch by columns: its forward
+/// product, and the gradient of its input if has_columns().
 inline bool shared_by_columns(int64_t batch, int64_t out, int64_t in, int threads) {
   constexpr int64_t kWeights = 6 * 1024;        // fewer are not worth two meetings
   constexpr int64_t kColumns = 64;              // of a thread, for tiles of many sums
@@ -25,7 +26,13 @@ inline bool shared_by_columns(int64_t batch, int64_t out, int64_t in, int thread
          activations <= std::max(kActivations, 2 * weights);
 }
 
-/// The first column of a thread among n, which begins a cache line; of the thread after the last, n.
+/// Whether an input has enough columns for all threads to share its gradient.
+inline bool has_columns(int64_t in, int threads) {
+  return in >= 32 * threads;
+}
+
+/// The first column of a thread among n, which begins a cache line; of the thread after the last,
+/// n.
 inline int64_t first_column(int64_t n, int thread, int threads) {
   constexpr int64_t kLine = 16;  // floats
   return thread == threads ? n : (n * thread / threads + kLine / 2) / kLine * kLine;

@@ -128,7 +128,7 @@ void LinearBackwardInput<T>::run(const Frame<T>& frame, int64_t begin, int64_t e
 
 template <class T>
 bool LinearBackwardInput<T>::by_columns(int64_t batch, int threads) const {
-  return weight->by_columns(batch, threads);
+  return weight->by_columns(batch, threads) && has_columns(weight->in, threads);
 }
 
 template <class T>

@@ -41,8 +41,8 @@ class Weight {
   /// Null if the gradient of the input reads the weight as it is.
   T* backward() const { return static_cast<T*>(backward_.data()); }
   bool has_copies() const { return forward() || backward(); }
-  /// Whether its products are shared by columns, and each thread updates rows of its own. Copies
-  /// that stay packed are read alone, by all threads, and so are weights that do not change.
+  /// Whether a team shares its forward product by columns, and each thread updates rows of its own.
+  /// Not where there are copies: those of a weight that does not change stay in all caches.
   bool by_columns(int64_t batch, int threads) const {
     return !has_copies() && shared_by_columns(batch, out, in, threads);
   }
