@@ -101,6 +101,55 @@ def test_product_is_one_chain_of_fused_multiply_adds() -> None:
         np.testing.assert_array_equal(kernels.matmul(a, b), want, err_msg=name)
 
 
+def test_few_outputs_are_sums_in_sixteen_lanes() -> None:
+    """The definition itself: element i goes to lane i mod 16, lanes are combined by halving."""
+    rng = np.random.default_rng(7)
+    for n_out in range(1, 11):
+        for n_in in (64, 79, 80, 144, 160, 163, 600, 1043):
+            if n_in < 16 * n_out:
+                continue
+            x, w = matrices(rng, np.float32, (51, n_in), (n_out, n_in))
+            steps = -(-n_in // 16)
+            a, b = np.zeros((51, 1, steps, 16)), np.zeros((n_out, steps, 16))
+            a.reshape(51, -1)[:, :n_in], b.reshape(n_out, -1)[:, :n_in] = x, w
+            lanes = np.zeros((51, n_out, 16), np.float32)
+            for step in range(steps):  # rounded once but for what the test above says
+                lanes = (a[:, :, step] * b[:, step] + lanes).astype(np.float32)
+            while lanes.shape[2] > 1:
+                half = lanes.shape[2] // 2
+                lanes = lanes[:, :, :half] + lanes[:, :, half:]
+            for name in _core.tiers():
+                _core.select_tier(name)
+                for batch in (51, 1, 2, 7, 49):
+                    np.testing.assert_array_equal(
+                        kernels.linear(x[:batch], w),
+                        lanes[:batch, :, 0],
+                        err_msg=f"{name} {w.shape}",
+                    )
+
+
+def test_more_outputs_or_fewer_inputs_are_one_chain(tier: str) -> None:
+    rng = np.random.default_rng(8)
+    for n_in, n_out in [(63, 1), (159, 10), (600, 11), (31, 2)]:
+        x, w = matrices(rng, np.float32, (40, n_in), (n_out, n_in))
+        np.testing.assert_array_equal(
+            kernels.linear(x, w), kernels.matmul(x, w, transpose_b=True), err_msg=f"{w.shape}"
+        )
+
+
+def test_few_outputs_keep_what_is_not_finite_to_their_own_rows(tier: str) -> None:
+    x, w = np.ones((50, 70), np.float32), np.ones((3, 70), np.float32)
+    x[4, 69], x[20, 3], x[49, 0], x[48, 69] = np.nan, np.inf, -np.inf, 1e38
+    w[1, 69] = 1e38
+    y = kernels.linear(x, w)
+    assert np.isnan(y[4]).all()
+    assert (y[20] == np.inf).all()
+    assert (y[49] == -np.inf).all()
+    assert y[48].tolist() == [np.float32(1e38), np.inf, np.float32(1e38)]
+    others = np.delete(y, [4, 20, 48, 49], axis=0)
+    assert (others == np.array([70, np.float32(1e38), 70], np.float32)).all()
+
+
 def hash_of(arrays: Any) -> str:
     digest = hashlib.sha256()
     for array in arrays if isinstance(arrays, tuple) else (arrays,):
@@ -124,7 +173,8 @@ LINEAR_CALLS: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("name", LINEAR_CALLS)
 def test_bits_do_not_depend_on_tier_or_threads(name: str, dtype: Any) -> None:
     rng = np.random.default_rng(2)
-    for batch, n_in, n_out in [(131, 257, 67), (1030, 40, 10), (130, 530, 1050)]:
+    shapes = [(131, 257, 67), (1030, 40, 10), (130, 530, 1050), (1021, 300, 7)]
+    for batch, n_in, n_out in shapes:
         args = matrices(rng, dtype, (batch, n_out), (batch, n_in), (n_out, n_in), (n_out,))
         hashes = {}
         for tier_name in _core.tiers():
@@ -150,7 +200,7 @@ def test_linear_is_matmul_then_bias_then_activation(tier: str, dtype: Any, activ
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_packed_weight_gives_the_same_bits(tier: str, dtype: Any) -> None:
     rng = np.random.default_rng(6)
-    for n_out in (1, 15, 16, 63, 64, 65, 128, 130, 257, 600):
+    for n_out in (1, 10, 15, 16, 63, 64, 65, 128, 130, 257, 600):
         for n_in in (0, 1, 255, 256, 257, 520):
             w, b = matrices(rng, dtype, (n_out, n_in), (n_out,))
             packed = kernels.pack(w)

@@ -94,7 +94,7 @@ void along(PyProgram& program, int stage, bool rows, const std::string& name, Py
 }
 
 void matmul(PyProgram& program, int stage, PyLength m, PyLength n, PyLength k, int a, int b,
-            bool transpose_a, bool transpose_b, int c) {
+            bool transpose_a, bool transpose_b, bool layer, int c) {
   program.add<MatrixProduct>(stage, [&](auto& i, auto&) {
     i.m = length(m);
     i.n = length(n);
@@ -104,6 +104,7 @@ void matmul(PyProgram& program, int stage, PyLength m, PyLength n, PyLength k, i
     i.c = c;
     i.transpose_a = transpose_a;
     i.transpose_b = transpose_b;
+    i.layer = layer;
   });
 }
 

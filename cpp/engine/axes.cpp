@@ -253,8 +253,12 @@ void MatrixProduct<T>::run(const Frame<T>& frame, int64_t unit) const {
   const int64_t down = transpose_a ? 1 : depth, right = transpose_a ? all : 1;
   const MatrixView<T> left = {frame.values[a] + first * down, down, right};
   const MatrixView<T> other = {frame.values[b], transpose_b ? 1 : columns, transpose_b ? depth : 1};
-  kernels<T>().gemm.multiply(rows, columns, depth, left, other, frame.values[c] + first * columns,
-                             columns, {}, frame.scratch);
+  T* const out = frame.values[c] + first * columns;
+  if (layer && has_few_outputs(columns, depth))
+    kernels<T>().gemm.multiply_few(rows, columns, depth, left.data, depth, other.data, out, columns,
+                                   {});
+  else
+    kernels<T>().gemm.multiply(rows, columns, depth, left, other, out, columns, {}, frame.scratch);
 }
 
 template <class T>

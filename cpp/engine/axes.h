@@ -69,12 +69,13 @@ struct WholeAxis : WholeInstruction<T> {
   int64_t scratch(int64_t rows, int64_t batch) const override;
 };
 
-/// C (m, n) = A B on matrices that are no layer's weight.
+/// C (m, n) = A B on matrices that are no layer's weight; or, where `layer` is set, of a layer
+/// whose weight B is computed: its transpose_b is set too.
 template <class T>
 struct MatrixProduct : WholeInstruction<T> {
   Length m, n, k;
   int a = -1, b = -1, c = -1;
-  bool transpose_a = false, transpose_b = false;
+  bool transpose_a = false, transpose_b = false, layer = false;
 
   int64_t units(int64_t batch, int threads) const override;
   void run(const Frame<T>& frame, int64_t unit) const override;

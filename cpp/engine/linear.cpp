@@ -34,7 +34,8 @@ Weight<T>::Weight(int value, int64_t out, int64_t in, bool forward, bool backwar
                   Precision precision)
     : value(value), out(out), in(in), precision(precision) {
   const auto& gemm = kernels<T>().products(precision);
-  if (forward) forward_ = AlignedMemory(size_t(gemm.packed_size(out, in)) * sizeof(T));
+  if (forward && !has_few_outputs(out, in, precision))
+    forward_ = AlignedMemory(size_t(gemm.packed_size(out, in)) * sizeof(T));
   if (backward) backward_ = AlignedMemory(size_t(gemm.packed_size(in, out)) * sizeof(T));
 }
 
@@ -91,7 +92,10 @@ void Linear<T>::run_part(const Frame<T>& frame, int64_t begin, int64_t end, int6
   const int64_t m = end - begin, n = last - first, k = weight->in;
   const MatrixView<T> a = {row(frame, x, begin), x.ld, 1};
   T* const c = row(frame, y, begin) + first;
-  if (weight->forward())
+  if (has_few_outputs(weight->out, k, weight->precision))
+    gemm.multiply_few(m, n, k, a.data, a.row, frame.values[weight->value] + first * k, c, y.ld,
+                      epilogue);
+  else if (weight->forward())
     gemm.multiply_packed(m, n, k, a, {weight->forward(), weight->out, first}, c, y.ld, epilogue,
                          frame.scratch);
   else

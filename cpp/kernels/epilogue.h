@@ -30,6 +30,22 @@ struct Finish {
             epilogue.saved_ld};
   }
 
+  /// What tiles do, for rows [i, i + m) of C whose sums are complete: tiles of no steps.
+  void alone(int64_t i, int64_t m, int64_t n, T* c, int64_t ldc) const {
+    if (!in_tile) return;
+    constexpr int64_t kPanel = kColumns<T>, kLanes = Vec<T>::kLanes;
+    const Strips strips(m);
+    for (int64_t j = 0; j < n; j += kPanel) {
+      const int64_t width = smaller(kPanel, n - j), registers = (width + kLanes - 1) / kLanes;
+      for (int64_t s = 0, r = i; s < strips.count; r += strips.rows(s), ++s) {
+        const TileEnd<T> end = tile(r, j);
+        kTiles<T>.of[kPart][strips.rows(s)][registers](
+            0, nullptr, 0, 0, nullptr, 0, 0, c + r * ldc + j, ldc,
+            first_n<T>(width - (registers - 1) * kLanes), false, &end);
+      }
+    }
+  }
+
   /// Rows [i, i + m), columns [j, j + n) of C, to which tile(i, j) was applied.
   void rows(int64_t i, int64_t m, int64_t j, int64_t n, T* c, int64_t ldc) const {
     const ElementwiseKernels<T>& kernels = kernel_table().of(T()).elementwise;

@@ -11,6 +11,7 @@
 // order, which other users of the outer caches disturb least.
 #include "mlpeak/kernels/gemm.h"
 
+#include "kernels/few_outputs.h"
 #include "kernels/pack_ahead.h"
 #include "kernels/register.h"
 #include "kernels/transposed.h"
@@ -326,8 +327,11 @@ void pack(int64_t n, int64_t k, MatrixView<T> b, T* out) {
 
 template <class E, class T = Sum<E>>
 GemmKernels<T> gemm_kernels() {
-  return {multiply<E>, multiply_packed<E>, workspace_size<E>,    pack<E>, packed_size<E>,
-          kRows,       kColumns<E>,        kMaxDepth * kDepth<E>};
+  GemmKernels<T> kernels = {
+      multiply<E>, multiply_packed<E>, workspace_size<E>,    nullptr, pack<E>, packed_size<E>,
+      kRows,       kColumns<E>,        kMaxDepth * kDepth<E>};
+  if constexpr (kDepth<E> == 1) kernels.multiply_few = multiply_few<T>;
+  return kernels;
 }
 
 }  // namespace

@@ -96,17 +96,7 @@ void multiply_transposed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, const
       pc += depth;
     } while (pc < steps);
     transpose(n, rows, sums, kPanel, c + i * ldc, ldc);
-    if (!finish.in_tile) continue;
-    const Strips ends(rows);  // tiles of C without a sum: their epilogue
-    for (int64_t j = 0; j < n; j += kPanel) {
-      const int64_t width = smaller(kPanel, n - j), registers = (width + kLanes - 1) / kLanes;
-      for (int64_t s = 0, r = i; s < ends.count; r += ends.rows(s), ++s) {
-        const TileEnd<T> end = finish.tile(r, j);
-        kTiles<E>.of[kPart][ends.rows(s)][registers](
-            0, nullptr, 0, 0, nullptr, 0, 0, c + r * ldc + j, ldc,
-            first_n<T>(width - (registers - 1) * kLanes), false, &end);
-      }
-    }
+    finish.alone(i, rows, n, c, ldc);
   }
   if (finish.over_rows) finish.rows(0, m, 0, n, c, ldc);
 }

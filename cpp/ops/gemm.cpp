@@ -40,7 +40,7 @@ Grid best_grid(int threads, int64_t m, int64_t n, int64_t k, int64_t tile_rows,
   return best;
 }
 
-/// One product, B as it is or packed ahead.
+/// One product; B as it is, packed ahead, or the rows of few outputs.
 template <class T>
 struct Product {
   const GemmKernels<T>& kernel;
@@ -48,6 +48,7 @@ struct Product {
   MatrixView<T> a;
   const MatrixView<T>* b;
   const PackedPanels<T>* packed;
+  const T* few;
   T* c;
   int64_t ldc;
   const Epilogue<T>& epilogue;
@@ -61,7 +62,10 @@ struct Product {
     if (own.bias) own.bias += j0;
     if (own.pre) own.pre += corner;
     if (own.saved) own.saved += i0 * own.saved_ld + j0;
-    if (packed)
+    if (few)
+      kernel.multiply_few(i1 - i0, j1 - j0, k, rows.data, rows.row, few + j0 * k, c + corner, ldc,
+                          own);
+    else if (packed)
       kernel.multiply_packed(i1 - i0, j1 - j0, k, rows,
                              {packed->data, packed->columns, packed->first + j0}, c + corner, ldc,
                              own, workspace);
@@ -117,20 +121,29 @@ void run(const Product<T>& p) {
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
           const Epilogue<T>& epilogue, Precision precision) {
-  run(Product<T>{kernels<T>().products(precision), m, n, k, a, &b, nullptr, c, ldc, epilogue});
+  run(Product<T>{kernels<T>().products(precision), m, n, k, a, &b, nullptr, nullptr, c, ldc,
+                 epilogue});
 }
 
 template <class T>
 void gemm_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
                  int64_t ldc, const Epilogue<T>& epilogue, Precision precision) {
-  run(Product<T>{kernels<T>().products(precision), m, n, k, a, nullptr, &b, c, ldc, epilogue});
+  run(Product<T>{kernels<T>().products(precision), m, n, k, a, nullptr, &b, nullptr, c, ldc,
+                 epilogue});
+}
+
+template <class T>
+void gemm_few(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
+              const Epilogue<T>& epilogue) {
+  run(Product<T>{kernels<T>().gemm, m, n, k, {a, k, 1}, nullptr, nullptr, b, c, n, epilogue});
 }
 
 #define MLPEAK_INSTANTIATE(T)                                                              \
   template void gemm(int64_t, int64_t, int64_t, MatrixView<T>, MatrixView<T>, T*, int64_t, \
                      const Epilogue<T>&, Precision);                                       \
   template void gemm_packed(int64_t, int64_t, int64_t, MatrixView<T>, PackedPanels<T>, T*, \
-                            int64_t, const Epilogue<T>&, Precision);
+                            int64_t, const Epilogue<T>&, Precision);                       \
+  template void gemm_few(int64_t, int64_t, int64_t, const T*, const T*, T*, const Epilogue<T>&);
 MLPEAK_INSTANTIATE(float)
 MLPEAK_INSTANTIATE(double)
 #undef MLPEAK_INSTANTIATE

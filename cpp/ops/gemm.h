@@ -20,4 +20,10 @@ void gemm_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<
                  int64_t ldc, const Epilogue<T>& epilogue = {},
                  Precision precision = Precision::native);
 
+/// C = epilogue(A Bᵀ) by GemmKernels::multiply_few; A (m, k), B (n, k) and C (m, n) are
+/// C-contiguous.
+template <class T>
+void gemm_few(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
+              const Epilogue<T>& epilogue = {});
+
 }  // namespace mlpeak

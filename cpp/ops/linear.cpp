@@ -1,5 +1,7 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+
 #include "mlpeak/tier.h"
 #include "ops/elementwise.h"
 #include "ops/gemm.h"
@@ -7,14 +9,29 @@
 
 namespace mlpeak {
 
+namespace {
+
+template <class T>
+int64_t packed_size(int64_t out, int64_t in, Precision precision) {
+  return has_few_outputs(out, in, precision)
+             ? out * in
+             : kernels<T>().products(precision).packed_size(out, in);
+}
+
+}  // namespace
+
 template <class T>
 PackedWeight<T>::PackedWeight(int64_t out, int64_t in, const T* w, Precision precision)
     : out_(out),
       in_(in),
       precision_(precision),
       tier_(&current_tier()),
-      memory_(size_t(kernels<T>().products(precision).packed_size(out, in)) * sizeof(T)) {
-  kernels<T>().products(precision).pack(out, in, {w, 1, in}, static_cast<T*>(memory_.data()));
+      memory_(size_t(packed_size<T>(out, in, precision)) * sizeof(T)) {
+  T* const packed = static_cast<T*>(memory_.data());
+  if (has_few_outputs(out, in, precision))
+    std::copy_n(w, out * in, packed);
+  else
+    kernels<T>().products(precision).pack(out, in, {w, 1, in}, packed);
 }
 
 template <class T>
@@ -25,7 +42,10 @@ void linear_forward(const LinearForward<T>& call) {
   epilogue.activation = call.activation;
   epilogue.params = info(call.activation).params;
   const MatrixView<T> x{call.x, call.in, 1};
-  if (call.packed)
+  if (has_few_outputs(call.out, call.in, call.precision))
+    gemm_few<T>(call.batch, call.out, call.in, call.x,
+                call.packed ? call.packed->panels().data : call.w, call.y, epilogue);
+  else if (call.packed)
     gemm_packed<T>(call.batch, call.out, call.in, x, call.packed->panels(), call.y, call.out,
                    epilogue, call.precision);
   else

@@ -9,8 +9,8 @@
 
 namespace mlpeak {
 
-/// A weight (out, in) packed for linear_forward on one tier: a copy, which does not follow changes
-/// of the original.
+/// A weight (out, in) packed for linear_forward on one tier, or as it is if it has few outputs: a
+/// copy, which does not follow changes of the original.
 template <class T>
 class PackedWeight {
  public:

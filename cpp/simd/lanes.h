@@ -48,13 +48,21 @@ MLPEAK_INLINE void fold_lanes(Lanes<T>& lanes, int64_t n, Combine combine, Term 
   }
 }
 
-/// Combines the lanes into one value by halving; op(a, b) works on two registers.
+/// Combines lanes by halving until they are one register; op(a, b) works on two.
+template <class T, class Op>
+MLPEAK_INLINE Vec<T> combine_registers(Lanes<T> lanes, Op op) {
+#pragma GCC unroll 8
+  for (int half = Lanes<T>::kRegs / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+    for (int r = 0; r < half; ++r) lanes.reg[r] = op(lanes.reg[r], lanes.reg[r + half]);
+  return lanes.reg[0];
+}
+
+/// Combines the lanes into one value by halving.
 template <class T, class Op>
 MLPEAK_INLINE T combine_lanes(Lanes<T> lanes, Op op) {
   constexpr int kWidth = Vec<T>::kLanes;
-  for (int half = Lanes<T>::kRegs / 2; half > 0; half /= 2)
-    for (int r = 0; r < half; ++r) lanes.reg[r] = op(lanes.reg[r], lanes.reg[r + half]);
-  Vec<T> v = lanes.reg[0];
+  Vec<T> v = combine_registers(lanes, op);
   if constexpr (kWidth > 8) v = op(v, upper_half<8>(v));
   if constexpr (kWidth > 4) v = op(v, upper_half<4>(v));
   if constexpr (kWidth > 2) v = op(v, upper_half<2>(v));

@@ -47,6 +47,8 @@ struct Cases {
       uint64_t h = hash(c);
       gemm<T>(m, n, k, {a.data(), 1, m}, {b.data(), n, 1}, c.data(), n);
       line("gemm", hash(c, h));
+      gemm_few<T>(m, n, k, a.data(), b.data(), c.data());
+      line("gemm_few", hash(c));
     }
   }
 

@@ -82,8 +82,9 @@ def emit_product(
     result: Value,
     transpose_a: bool = False,
     transpose_b: bool = False,
+    layer: bool = False,
 ) -> None:
-    """Add ``result = a @ b``, either of them transposed."""
+    """Add ``result = a @ b``, either of them transposed, or the product ``a @ b.T`` of a layer."""
     if len(a.shape) != 2 or len(b.shape) != 2:
         raise low.error(call, f"multiplies shapes {a.shape} and {b.shape}; expected two matrices")
     left, right = low.standard(a, call), low.standard(b, call)
@@ -97,7 +98,7 @@ def emit_product(
         stage,
         (left, right),
         lambda p: p.matmul(
-            stage, m, n, k, left.number, right.number, transpose_a, transpose_b, out.number
+            stage, m, n, k, left.number, right.number, transpose_a, transpose_b, layer, out.number
         ),
     )
     low.repeat = repeat

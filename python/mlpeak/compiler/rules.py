@@ -115,7 +115,7 @@ def _linear_as_product(low: Lowering, call: Call) -> None:
     assert w is not None
     assert y is not None
     repeat, low.repeat = low.repeat, 1
-    emit_product(low, call, x, w, y, transpose_b=True)
+    emit_product(low, call, x, w, y, transpose_b=True, layer=True)
     if b is not None:
         before = low.places.pop(y.id)
         map_value(low, call, "add", y, [(before, y.shape), (low.place(b, call), b.shape)])

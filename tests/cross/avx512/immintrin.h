@@ -267,6 +267,12 @@ EMULATED __m512 permute_ps(__m512 a) {
   return whole<__m512>(_mm256_permute_ps(x.low, kWhich), _mm256_permute_ps(x.high, kWhich));
 }
 template <int kWhich>
+EMULATED __m512 shuffle_ps(__m512 a, __m512 b) {
+  const auto x = halves(a), y = halves(b);
+  return whole<__m512>(_mm256_shuffle_ps(x.low, y.low, kWhich),
+                       _mm256_shuffle_ps(x.high, y.high, kWhich));
+}
+template <int kWhich>
 EMULATED __m512d permute_pd(__m512d a) {  // a bit of kWhich for each lane
   const auto x = halves(a);
   return whole<__m512d>(_mm256_permute_pd(x.low, kWhich & 15),
@@ -379,6 +385,7 @@ EMULATED __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
 // constants of an instruction are template arguments
 #define _mm512_cmp_ps_mask(a, b, predicate) emulated::cmp_ps_mask<predicate>(a, b)
 #define _mm512_permute_ps(a, which) emulated::permute_ps<which>(a)
+#define _mm512_shuffle_ps(a, b, which) emulated::shuffle_ps<which>(a, b)
 #define _mm512_cmp_pd_mask(a, b, predicate) emulated::cmp_pd_mask<predicate>(a, b)
 #define _mm512_permute_pd(a, which) emulated::permute_pd<which>(a)
 #define _mm512_slli_epi32(a, bits) emulated::slli_epi32<bits>(a)

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "mlpeak/activation.h"
+#include "mlpeak/precision.h"
 
 namespace mlpeak {
 
@@ -36,6 +37,13 @@ struct Epilogue {
   int64_t saved_ld = 0;
 };
 
+/// Whether the forward product of a layer (in -> out) is GemmKernels::multiply_few, in which lanes
+/// take turns at k: to add them up is less work than to transpose rows into lanes if sums are long
+/// and few. It decides the order of a sum, so it must depend on nothing else.
+constexpr bool has_few_outputs(int64_t out, int64_t in, Precision precision = Precision::native) {
+  return precision == Precision::native && out <= 10 && in >= 64 && in >= 16 * out;
+}
+
 template <class T>
 struct GemmKernels {
   /// C = epilogue(A B). A is (m, k), B is (k, n), C is (m, n) with rows ldc apart and columns
@@ -49,6 +57,11 @@ struct GemmKernels {
   void (*multiply_packed)(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedPanels<T> b, T* c,
                           int64_t ldc, const Epilogue<T>& epilogue, T* workspace);
   int64_t (*workspace_size)(int64_t m, int64_t n, int64_t k);
+
+  /// C = epilogue(A Bᵀ) for few columns: A is (m, k), rows lda apart, B is (n, k), rows adjacent.
+  /// k > 0. An element is a sum in 64 bytes of lanes (kernels/few_outputs.h). Null for pairs.
+  void (*multiply_few)(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, T* c,
+                       int64_t ldc, const Epilogue<T>& epilogue);
 
   /// Packs B (k, n) for multiply_packed into packed_size(n, k) elements, aligned to 64 bytes.
   void (*pack)(int64_t n, int64_t k, MatrixView<T> b, T* out);
