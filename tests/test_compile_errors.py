@@ -235,6 +235,17 @@ def test_fit_refuses_before_the_first_step(name: str) -> None:
     assert bits(model) == before
 
 
+def test_fit_refuses_validation_targets_of_any_sample_before_the_first_step() -> None:
+    model = nn.Linear(3, 1)
+    step = mlpeak.compile(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    x, y = np.ones((10, 3), np.float32), np.ones((10, 1), np.float32)
+    before, target = bits(model), y.copy()
+    target[8] = np.nan
+    with pytest.raises(ValueError, match="target holds nan at position 8"):
+        step.fit(x, y, epochs=2, batch_size=4, validation_data=(x, target))
+    assert bits(model) == before
+
+
 def test_fit_refuses_a_folder_as_checkpoint(tmp_path: Path) -> None:
     step, _, x, y = good_step()
     with pytest.raises(ValueError, match="checkpoint is the folder"):

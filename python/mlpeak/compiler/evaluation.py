@@ -101,11 +101,17 @@ class Evaluation:
         self._try()
 
     def _try(self) -> None:
-        """Raise for what would fail after the first epoch: run model and loss on two samples."""
+        """Raise for what would fail after the first epoch.
+
+        The model runs on two samples, the loss on all targets, with those two outputs in turns.
+        """
         inputs = tuple(array[:2] for array in self._data.inputs)
         with evaluation_mode(self._step.model, self._step.loss), no_grad():
             output = self._run.predict(inputs, scale=self._scale)
-            self._loss(output, 2)
+            parts = output if isinstance(output, tuple) else (output,)
+            samples = len(self._data.inputs[0])
+            turns = tuple(np.resize(part, (samples, *part.shape[1:])) for part in parts)
+            self._loss(turns if isinstance(output, tuple) else turns[0])
         target = self._target(2)
         for name, metric in self.metrics.items():
             if name not in METRICS:
@@ -122,14 +128,13 @@ class Evaluation:
         targets = tuple(target[:samples] for target in self._targets)
         return targets[0] if len(targets) == 1 else targets
 
-    def _loss(self, output: Any, samples: int | None = None) -> float:
-        """Return the loss of the model's output for all samples or the first ones."""
+    def _loss(self, output: Any) -> float:
+        """Return the loss of the model's output for all samples."""
         parts = output if isinstance(output, tuple) else (output,)
         tensors = tuple(map(from_numpy, parts))
         given: Any = tensors if isinstance(output, tuple) else tensors[0]
-        targets = [from_numpy(target[:samples]) for target in self._targets]
-        further = {name: tensor[:samples] for name, tensor in self._further.items()}
-        return float(self._step.loss(given, *targets, **further))
+        targets = map(from_numpy, self._targets)
+        return float(self._step.loss(given, *targets, **self._further))
 
     def __call__(self, interrupts: Interrupts) -> tuple[float, dict[str, float]]:
         """Return the loss and the metrics; the model's mode is as before afterwards."""
