@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,42 @@ import mlpeak
 from compiled_steps import SIZES, bits, eager_step, network, samples, state_bits
 from mlpeak import nn, optim
 from mlpeak.optim.optimizer import Optimizer
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda step: pickle.loads(pickle.dumps(step))], ids=["copy", "pickle"]
+)
+def test_a_copied_step_goes_on_by_itself(copied: Callable[[Any], Any]) -> None:
+    model = network((6, 5, 3))
+    optimizer = optim.Adam(model.parameters())
+    step = mlpeak.compile(model, nn.CrossEntropyLoss(), optimizer, accumulate=2, ema=0.9)
+    x, y = samples((6, 5, 3), 30)
+    for _ in range(3):  # the third one waits for its update
+        step(x, y)
+    other = copied(step)
+    before = bits(model)
+    for _ in range(3):
+        other(x, y)
+    assert bits(model) == before
+    assert bits(other.model) != before
+    for _ in range(3):
+        step(x, y)
+    assert bits(other.model) == bits(model)
+    assert state_bits(other.optimizer) == state_bits(optimizer)
+    for name, average in step.ema_state_dict().items():
+        np.testing.assert_array_equal(other.ema_state_dict()[name], average, err_msg=name)
+
+
+def test_a_copied_run_has_a_model_of_its_own() -> None:
+    run = mlpeak.compile(network((6, 5, 3)))
+    x, _ = samples((6, 5, 3), 5)
+    want = run(x)
+    for copied in (copy.deepcopy(run), pickle.loads(pickle.dumps(run))):
+        np.testing.assert_array_equal(copied(x), want)
+        assert copied.model is not run.model
+    alias = copy.copy(run)
+    assert alias.model is run.model
+    np.testing.assert_array_equal(alias(x), want)
 
 
 def test_replaced_parameter_starts_its_own_average_and_sum() -> None:

@@ -40,6 +40,9 @@ class CompiledRun:
         self._kept = Kept(_KEPT)
         self._call: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": Kept(_KEPT), "_call": None}  # a copy makes its programs
+
     def __call__(self, x: Any, out: Array | None = None) -> Any:
         """Return the model's output.
 

@@ -66,6 +66,15 @@ class CompiledStep:
         self.position: Position | None = None
         optimizer.follow(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        self.flush()
+        own = {"_kept": Kept(_KEPT), "_call": None, "_current": None, "_made": 0}
+        return self.__dict__ | own | {"_phase": self.phase}  # a copy makes its programs
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.optimizer.follow(self)
+
     def __call__(self, x: Any, y: Any = (), sample_weight: Any = None) -> float:
         """Run one step: forward, loss, backward and update.
 
