@@ -2,6 +2,7 @@
 #include "ops/gemm.h"
 
 #include "bench.h"
+#include "ops/linear.h"
 
 namespace mlpeak {
 namespace bench {
@@ -19,10 +20,17 @@ void add_product(const std::string& group, Product product, int64_t batch, int64
                            std::to_string(out) + "/" + kNames[int(product)];
   add(name, [=](benchmark::State& state) {
     Array<T> x(batch * in), w(out * in), y(batch * out);
+    LinearForward<T> forward = {};
+    forward.batch = batch;
+    forward.in = in;
+    forward.out = out;
+    forward.x = x.data();
+    forward.w = w.data();
+    forward.y = y.data();
     for (auto _ : state) {
       switch (product) {
         case Product::forward:
-          gemm<T>(batch, out, in, {x.data(), in, 1}, {w.data(), 1, in}, y.data(), out);
+          linear_forward(forward);
           break;
         case Product::grad_input:
           gemm<T>(batch, in, out, {y.data(), out, 1}, {w.data(), in, 1}, x.data(), in);
